@@ -1,0 +1,148 @@
+r"""Correlation of adjacent gradients, globally and layer by layer.
+
+.. math::
+
+    \mu(j,k) = \frac{\langle\nabla\mathcal L_n(\theta_j),\nabla\mathcal L_n(\theta_k)\rangle}
+                    {\|\nabla\mathcal L_n(\theta_j)\|\,\|\nabla\mathcal L_n(\theta_k)\|}
+
+(*Exploring Gradient Oscillation*, eq. 2.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import xarray
+
+from ..objective import Objective
+from .probe import Step
+
+
+def windowed_mean(correlation: np.ndarray, window: int = 5) -> np.ndarray:
+    r"""Mean correlation over the adjacent pairs of a trailing window of iterations.
+
+    .. math:: \bar\mu_k = \frac1{h-1}\sum_{j=k-h+1}^{k-1}\mu(j,j+1)
+
+    The paper fixes h = 5 (Section II-A) and says in words only that adjacent pairs in the window are averaged; read
+    here as trailing, stride 1, so h iterations give h - 1 pairs.
+
+    Args:
+        correlation: (K + 1, ...) with :math:`\mu(k-1,k)` in row k; row 0 has no predecessor and is NaN.
+        window: h, at least 2.
+
+    Returns:
+        The same shape; NaN in the first h - 1 rows, which have no full window.
+    """
+    if window < 2:
+        raise ValueError(f"window must hold at least 2 iterations to have a pair, got {window}")
+    correlation = np.asarray(correlation, dtype=np.float64)
+    result = np.full_like(correlation, np.nan)
+    if len(correlation) >= window:
+        pairs = np.lib.stride_tricks.sliding_window_view(correlation[1:], window - 1, axis=0)
+        result[window - 1 :] = pairs.mean(-1)
+    return result
+
+
+class GradientCorrelation:
+    r"""Records, at every step, how the gradient relates to the one before.
+
+    Result, over ``step``: ``gradient_norm``, ``dot`` (inner product with the previous gradient), ``correlation``
+    (its cosine), ``windowed_correlation`` (:func:`windowed_mean`); the same over ``(step, layer)`` as
+    ``layer_dot``, ``layer_correlation``, ``layer_windowed_correlation``; and ``matrix`` over ``(epoch, a, b)`` with
+    :math:`M_{ab}=\mu(k+a,k+b)` for the window that starts at each epoch k of ``matrices_at``. A layer whose gradient is
+    exactly zero has correlation NaN: it points nowhere.
+
+    The global dot product is computed on the whole vectors and the layers' on their parts, so that
+    :math:`\sum_l p^{(l)} = \langle\nabla L_j,\nabla L_k\rangle` is a check and not a definition.
+
+    Args:
+        window: h, 5 as in the paper (Section II-A). The trajectory holds h gradients and no more.
+        matrices_at: the steps at which a window for a matrix starts; the paper shows 5 and 675 for its CNN (Figure 2).
+    """
+
+    def __init__(self, window: int = 5, matrices_at: Sequence[int] = ()) -> None:
+        if window < 2:
+            raise ValueError(f"window must hold at least 2 iterations to have a pair, got {window}")
+        if any(k < 0 for k in matrices_at):
+            raise ValueError(f"matrices_at must hold steps counted from 0, got {list(matrices_at)}")
+        self.window = window
+        self.matrices_at = tuple(sorted(set(matrices_at)))
+        self.history = window - 1 if self.matrices_at else 1
+
+    def begin(self, objective: Objective) -> None:
+        self._layers = objective.layers
+        self._rows: list[np.ndarray] = []
+        self._matrices: dict[int, np.ndarray] = {}
+
+    def observe(self, step: Step) -> None:
+        # One row: [global dot, global squared norm, layer dots..., layer squared norms...], one transfer a step.
+        g = step.gradient
+        if step.past:
+            before = step.past[0]
+            dots = [g @ before, g @ g, *(layer.of(g) @ layer.of(before) for layer in self._layers)]
+        else:
+            nothing = g.new_full((), torch.nan)
+            dots = [nothing, g @ g, *(nothing for _ in self._layers)]
+        dots += [part @ part for part in (layer.of(g) for layer in self._layers)]
+        self._rows.append(torch.stack(dots).double().cpu().numpy())
+        first = step.index - self.window + 1
+        if first in self.matrices_at:
+            self._matrices[first] = _cosines([*reversed(step.past[: self.window - 1]), g])
+
+    def result(self) -> xarray.Dataset:
+        L = len(self._layers)
+        rows = np.array(self._rows).reshape(-1, 2 + 2 * L)
+        dot, layer_dot = rows[:, 0], rows[:, 2 : 2 + L]
+        norm, layer_norm = np.sqrt(rows[:, 1]), np.sqrt(rows[:, 2 + L :])
+        correlation, layer_correlation = _normalise(dot, norm), _normalise(layer_dot, layer_norm)
+        h = self.window
+        k, over_layers = ("step",), ("step", "layer")
+        cosine = {"units": "1", "window": h}
+        squared = {"units": "nat^2 / parameter^2", "long_name": "inner product of adjacent gradients"}
+        epochs = sorted(self._matrices)
+        matrices = np.array([self._matrices[e] for e in epochs]).reshape(-1, h, h)
+        return xarray.Dataset(
+            {
+                "gradient_norm": (k, norm, {"units": "nat / parameter", "long_name": "norm of the gradient"}),
+                "dot": (k, dot, squared),
+                "correlation": (k, correlation, {"units": "1", "long_name": "correlation of adjacent gradients"}),
+                "windowed_correlation": (k, windowed_mean(correlation, h), cosine),
+                "layer_dot": (over_layers, layer_dot, squared),
+                "layer_correlation": (over_layers, layer_correlation, {"units": "1"}),
+                "layer_windowed_correlation": (over_layers, windowed_mean(layer_correlation, h), cosine),
+                "matrix": (("epoch", "a", "b"), matrices, {"units": "1", "long_name": "pairwise correlation"}),
+            },
+            coords={
+                "step": np.arange(len(rows)),
+                "layer": [layer.name for layer in self._layers],
+                "epoch": np.array(epochs, dtype=np.int64),
+            },
+        )
+
+    def state(self) -> Mapping[str, np.ndarray]:
+        epochs = sorted(self._matrices)
+        return {
+            "rows": np.array(self._rows),
+            "epochs": np.array(epochs, dtype=np.int64),
+            "matrices": np.array([self._matrices[e] for e in epochs]),
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        self._rows = list(state["rows"])
+        self._matrices = {int(e): m for e, m in zip(state["epochs"], state["matrices"], strict=True)}
+
+
+def _normalise(dot: np.ndarray, norm: np.ndarray) -> np.ndarray:
+    """Cosines from inner products with the row before (K + 1, ...) and norms; NaN where a norm is zero."""
+    result = np.full_like(dot, np.nan)
+    both = norm[1:] * norm[:-1]
+    np.divide(dot[1:], both, out=result[1:], where=both > 0)
+    return np.clip(result, -1.0, 1.0)
+
+
+def _cosines(gradients: Sequence[torch.Tensor]) -> np.ndarray:
+    gram = torch.stack([torch.stack([a @ b for b in gradients]) for a in gradients]).double().cpu().numpy()
+    norms = np.sqrt(np.diag(gram))
+    return np.clip(gram / np.outer(norms, norms), -1.0, 1.0)

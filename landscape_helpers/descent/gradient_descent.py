@@ -1,0 +1,179 @@
+r"""Full-batch gradient descent, :math:`\theta_{k+1}=\theta_k-\eta\nabla\mathcal L_n(\theta_k)`."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray
+
+from ..objective import Objective
+from .checkpoint import Checkpoint, nest, unnest
+from .probe import Probe, Step
+
+Progress = Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True)
+class Descent:
+    """A trajectory and what was measured on it.
+
+    Attributes:
+        record: over ``step`` = 0 ... K: ``loss`` and what the probes measured.
+        theta: the last point (P,) whose loss is finite.
+        status: "completed", "stopped: loss below ... at step k", or "loss became non-finite at step k".
+        steps: K, the number of the last recorded step.
+        seconds: wall time, over all the processes that worked on it.
+    """
+
+    record: xarray.Dataset
+    theta: torch.Tensor
+    status: str
+    steps: int
+    seconds: float
+
+
+def gradient_descent(
+    objective: Objective,
+    theta: torch.Tensor,
+    lr: float,
+    steps: int,
+    probes: Sequence[Probe] = (),
+    *,
+    stop_loss: float | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: float = 60.0,
+    progress: Progress | None = None,
+) -> Descent:
+    r"""Descend from theta with a constant rate, no momentum, one full-batch gradient a step.
+
+    *Exploring Gradient Oscillation*, eq. 1. One epoch is one step. Loss, gradient and probes are evaluated at
+    :math:`\theta_0,\dots,\theta_K`. A loss or gradient that is not finite ends the trajectory at that step: all earlier
+    records are kept and ``status`` says where.
+
+    Args:
+        objective: what to descend on.
+        theta: the start (P,); left as it is.
+        lr: the learning rate :math:`\eta`, finite and above 0.
+        steps: K, the number of updates, at least 0.
+        probes: what to measure, in this order.
+        stop_loss: end once the loss is below this.
+        checkpoint: a file in which to save state. Where it exists, the trajectory goes on from it and ends with the
+            record it would have had without the interruption; it is deleted at the end.
+        checkpoint_every: seconds between two saves; a save writes theta, the kept gradients and the record.
+        progress: called after each step with (step, steps, loss).
+
+    Raises:
+        ValueError: a learning rate or number of steps out of range, theta of the wrong length, or a checkpoint that
+            belongs to another trajectory; all before any work.
+    """
+    if not (math.isfinite(lr) and lr > 0):
+        raise ValueError(f"lr must be a finite learning rate above 0, got {lr}")
+    if steps < 0:
+        raise ValueError(f"steps must not be negative, got {steps}")
+    if theta.shape != (objective.parameters,):
+        raise ValueError(f"theta must have shape ({objective.parameters},), got {tuple(theta.shape)}")
+
+    theta = theta.detach().to(objective.device, objective.dtype, copy=True)
+    for probe in probes:
+        probe.begin(objective)
+    fingerprint = _fingerprint(objective, theta, lr, probes)
+    file = Checkpoint(checkpoint, checkpoint_every) if checkpoint is not None else None
+    started = time.perf_counter()
+    losses: list[float] = []
+    past: deque[torch.Tensor] = deque(maxlen=max((p.history for p in probes), default=0))
+    if file is not None and (saved := file.load()) is not None:
+        theta = _resume(saved, fingerprint, objective, probes, losses, past)
+        started -= float(saved["seconds"])
+
+    previous, spare = theta, torch.empty_like(theta)
+    status = "completed"
+    for k in range(len(losses), steps + 1):
+        loss, gradient = objective.loss_and_gradient(theta, out=spare)
+        if not (math.isfinite(loss) and bool(torch.isfinite(gradient.sum()))):
+            status, theta = f"loss became non-finite at step {k}", previous
+            break
+        losses.append(loss)
+        step = Step(k, theta, loss, gradient, tuple(past))
+        for probe in probes:
+            probe.observe(step)
+        if progress is not None:
+            progress(k, steps, loss)
+        if stop_loss is not None and loss < stop_loss:
+            status = f"stopped: loss below {stop_loss:g} at step {k}"
+            break
+        if k == steps:
+            break
+        previous = theta
+        theta = torch.add(theta, gradient, alpha=-lr)
+        # The gradient that falls out of the history, this one if none is kept, gives its storage to the next.
+        if past.maxlen:
+            spare = past.pop() if len(past) == past.maxlen else torch.empty_like(theta)
+            past.appendleft(gradient)
+        if file is not None and file.due():
+            state = _state(fingerprint, theta, losses, past, probes)
+            file.save(state | {"seconds": np.array(time.perf_counter() - started)})
+    if file is not None:
+        file.clear()
+    seconds = time.perf_counter() - started
+    return Descent(_record(losses, probes, lr, status), theta, status, len(losses) - 1, seconds)
+
+
+def _record(losses: list[float], probes: Sequence[Probe], lr: float, status: str) -> xarray.Dataset:
+    loss = xarray.Dataset(
+        {"loss": ("step", np.array(losses), {"units": "nat", "long_name": "training loss"})},
+        coords={"step": ("step", np.arange(len(losses)), {"long_name": "full-batch step"})},
+    )
+    record = xarray.merge([loss, *(probe.result() for probe in probes)], join="outer", compat="no_conflicts")
+    return record.assign_attrs(learning_rate=lr, status=status)
+
+
+def _fingerprint(objective: Objective, theta: torch.Tensor, lr: float, probes: Sequence[Probe]) -> np.ndarray:
+    """Identifies a trajectory: its start, its rate, its objective's size and policy, its probes."""
+    digest = hashlib.sha256(theta.cpu().numpy().tobytes())
+    settings = (objective.n, objective.batch_size, objective.batchnorm, float(lr))
+    probing = [(type(p).__name__, p.history) for p in probes]
+    digest.update(repr((settings, probing)).encode())
+    return np.frombuffer(digest.digest(), dtype=np.uint8)
+
+
+def _state(
+    fingerprint: np.ndarray,
+    theta: torch.Tensor,
+    losses: list[float],
+    past: Sequence[torch.Tensor],
+    probes: Sequence[Probe],
+) -> dict[str, np.ndarray]:
+    arrays = {"fingerprint": fingerprint, "theta": theta.cpu().numpy(), "losses": np.array(losses)}
+    arrays |= {f"past/{i}": g.cpu().numpy() for i, g in enumerate(past)}
+    for i, probe in enumerate(probes):
+        arrays |= nest(f"probe{i}", probe.state())
+    return arrays
+
+
+def _resume(
+    saved: dict[str, np.ndarray],
+    fingerprint: np.ndarray,
+    objective: Objective,
+    probes: Sequence[Probe],
+    losses: list[float],
+    past: deque[torch.Tensor],
+) -> torch.Tensor:
+    if not np.array_equal(saved["fingerprint"], fingerprint):
+        raise ValueError(
+            "the checkpoint was saved by another trajectory (start, rate, data size or probes differ): delete it "
+            "or choose another file"
+        )
+    losses.extend(saved["losses"].tolist())
+    gradients = unnest("past", saved)
+    past.extend(torch.as_tensor(gradients[str(i)]).to(objective.device) for i in range(len(gradients)))
+    for i, probe in enumerate(probes):
+        probe.restore(unnest(f"probe{i}", saved))
+    return torch.as_tensor(saved["theta"]).to(objective.device)

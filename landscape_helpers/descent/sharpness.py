@@ -1,0 +1,77 @@
+"""The largest Hessian eigenvalue along a trajectory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import xarray
+
+from ..curvature import OverflowedCurvature, top_eigenpairs
+from ..objective import Objective
+from .probe import Step
+
+
+class Sharpness:
+    r"""Records :math:`\lambda_{\max}` of the Hessian every so many steps.
+
+    Gradient descent with rate :math:`\eta` on a quadratic of curvature :math:`\lambda` flips the sign of the gradient
+    when :math:`\eta\lambda>1` and diverges when :math:`\eta\lambda>2`, hence the line :math:`2/\eta` of Cohen et al.
+    (2021) that *Exploring Gradient Oscillation* quotes in its introduction.
+
+    Result, over ``stop`` (the steps at which it was measured): ``sharpness``, its ``sharpness_residual`` (an
+    eigenvalue lies within that distance) and the Hessian ``products`` spent. Where
+    second derivatives overflow the sharpness is NaN.
+
+    Args:
+        every: steps between two measurements.
+        tol: relative residual at which the eigen-solver stops. 0.02 draws a curve to within its line width; each stop
+            starts from the last stop's eigenvector.
+    """
+
+    history = 0
+
+    def __init__(self, every: int = 10, tol: float = 0.02) -> None:
+        if every < 1:
+            raise ValueError(f"every must be at least 1 step, got {every}")
+        self.every = every
+        self.tol = tol
+
+    def begin(self, objective: Objective) -> None:
+        self._objective = objective
+        self._rows: list[tuple[float, float, float, float]] = []
+        self._start: torch.Tensor | None = None
+
+    def observe(self, step: Step) -> None:
+        if step.index % self.every:
+            return
+        try:
+            pair = top_eigenpairs(self._objective, step.theta, 1, "LA", self.tol, self._start)
+        except OverflowedCurvature:
+            # A diverging run overflows its second derivatives a step or two before its loss.
+            self._rows.append((step.index, np.nan, np.nan, 0))
+            return
+        self._start = pair.vectors[:, 0].clone()
+        self._rows.append((step.index, float(pair.values[0]), float(pair.residuals[0]), pair.products))
+
+    def result(self) -> xarray.Dataset:
+        rows = np.array(self._rows, dtype=np.float64).reshape(-1, 4)
+        curvature = {"units": "nat / parameter^2", "long_name": "largest Hessian eigenvalue"}
+        return xarray.Dataset(
+            {
+                "sharpness": ("stop", rows[:, 1], curvature),
+                "sharpness_residual": ("stop", rows[:, 2], {"units": "nat / parameter^2"}),
+                "products": ("stop", rows[:, 3].astype(np.int64), {"units": "1"}),
+            },
+            coords={"stop": rows[:, 0].astype(np.int64)},
+        )
+
+    def state(self) -> Mapping[str, np.ndarray]:
+        start = np.zeros(0, dtype=np.float32) if self._start is None else self._start.cpu().numpy()
+        return {"rows": np.array(self._rows, dtype=np.float64).reshape(-1, 4), "start": start}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        self._rows = [(row[0], row[1], row[2], row[3]) for row in state["rows"]]
+        if len(state["start"]):
+            self._start = torch.as_tensor(state["start"]).to(self._objective.device)

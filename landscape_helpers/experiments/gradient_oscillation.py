@@ -1,0 +1,149 @@
+"""*Exploring Gradient Oscillation in Deep Neural Network Training*: one full-batch descent and its gradients.
+
+Every figure of the paper shows one or two quantities of such a run, so that one experiment serves all eleven.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import xarray
+
+from .. import __version__
+from ..data import load_data
+from ..descent import GradientCorrelation, Sharpness, gradient_descent
+from ..models import build_model
+from ..objective import Objective
+
+DEFAULTS: dict[str, Any] = {
+    "data": "digits",
+    "n_train": None,  # all images of the set
+    "pool": 1,  # side of the square over which pixels are averaged
+    "model": "cnn",
+    "model_options": {},
+    "lr": 0.1,  # Section III
+    "steps": 1500,  # Section III-A
+    "window": 5,  # h, Section II-A
+    "matrices_at": [],
+    "batch_size": None,  # images a pass; matters to the function only through BatchNorm
+    "batchnorm": "batch",  # not stated in the paper
+    "sharpness_every": 0,  # 0: not measured, as in the paper
+    "stop_loss": None,
+    "dtype": "float32",
+}
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def validate(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters completed by :data:`DEFAULTS`.
+
+    Raises:
+        ValueError: an unknown name, or a value out of range; before any data is read.
+    """
+    unknown = sorted(set(parameters) - set(DEFAULTS))
+    if unknown:
+        raise ValueError(f"unknown parameter {unknown[0]!r}: expected one of {', '.join(DEFAULTS)}")
+    p = {**DEFAULTS, **parameters}
+    if not (_is_number(p["lr"]) and math.isfinite(p["lr"]) and p["lr"] > 0):
+        raise ValueError(f"lr must be a finite learning rate above 0, got {p['lr']!r}")
+    for name, least in (("steps", 1), ("window", 2), ("pool", 1), ("sharpness_every", 0)):
+        if not _is_count(p[name], least):
+            raise ValueError(f"{name} must be a whole number of at least {least}, got {p[name]!r}")
+    for name in ("n_train", "batch_size"):
+        if p[name] is not None and not _is_count(p[name], 1):
+            raise ValueError(f"{name} must be a whole number of at least 1, or null for all, got {p[name]!r}")
+    if not all(_is_count(k, 0) for k in p["matrices_at"]):
+        raise ValueError(f"matrices_at must be a list of steps counted from 0, got {p['matrices_at']!r}")
+    if p["stop_loss"] is not None and not _is_number(p["stop_loss"]):
+        raise ValueError(f"stop_loss must be a number or null, got {p['stop_loss']!r}")
+    if p["dtype"] not in DTYPES:
+        raise ValueError(f"dtype must be one of {sorted(DTYPES)}, got {p['dtype']!r}")
+    return p
+
+
+def run(
+    parameters: Mapping[str, Any],
+    *,
+    seed: int,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> xarray.Dataset:
+    """Train one network by full-batch gradient descent and record its gradients' correlations.
+
+    Args:
+        parameters: any of :data:`DEFAULTS`; the rest take their default.
+        seed: of the initialisation, the only random choice.
+        device: a torch device, ``"cpu"`` or ``"cuda"``.
+        checkpoint: file for an unfinished run; an existing one is resumed.
+        progress: called after each step with (step, steps, loss).
+
+    Returns:
+        The record of :func:`~landscape_helpers.descent.gradient_descent` with the correlations of
+        :class:`~landscape_helpers.descent.GradientCorrelation`, ``sharpness`` over ``stop`` where asked for, and the
+        final training ``accuracy``; attributes say how it was made.
+    """
+    p = validate(parameters)
+    data = load_data(p["data"], n_train=p["n_train"])
+    if p["pool"] > 1:
+        data = data.pooled(p["pool"])
+    dtype = DTYPES[p["dtype"]]
+    x, y, _, _ = data.standardised(dtype)
+    model = build_model(p["model"], data.n_classes, data.input_shape, seed=seed, **p["model_options"])
+    objective = Objective(
+        model, x, y, batch_size=p["batch_size"], batchnorm=p["batchnorm"], device=device, dtype=dtype
+    )
+    probes: list[Any] = [GradientCorrelation(p["window"], p["matrices_at"])]
+    if p["sharpness_every"]:
+        probes.append(Sharpness(p["sharpness_every"]))
+    descent = gradient_descent(
+        objective,
+        objective.theta,
+        p["lr"],
+        p["steps"],
+        probes,
+        stop_loss=p["stop_loss"],
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    dataset = descent.record
+    dataset["accuracy"] = ((), objective.accuracy(descent.theta), {"units": "1", "long_name": "training accuracy"})
+    return dataset.assign_attrs(
+        experiment="gradient_oscillation",
+        parameters=json.dumps(p, sort_keys=True),
+        seed=seed,
+        data_name=data.name,
+        data_sha256=str(data.provenance["sha256"]),
+        data_n=objective.n,
+        model_parameters=objective.parameters,
+        window=p["window"],
+        package_version=__version__,
+        torch_version=torch.__version__,
+        device=str(objective.device),
+        dtype=p["dtype"],
+        wall_time_s=round(descent.seconds, 3),
+        peak_memory_mb=round(_peak_memory_mb(objective.device), 1),
+    )
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    """Peak memory in 10^6 bytes: of the accelerator where one is used, else of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_count(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
