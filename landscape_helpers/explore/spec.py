@@ -1,0 +1,295 @@
+"""What an explorer shows: panels of curves, sliders, and the frames the sliders choose between.
+
+Everything that stays the same while a slider moves (axes, steps, names) lives in panels and sliders and
+travels once; everything that moves lives in frames, each packed into one row of float32.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+FORMAT = re.compile(r"\.(\d)([gf])")
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve of a panel.
+
+    Attributes:
+        key: its name in :attr:`Frame.curves`, unique in the explorer.
+        label: its name in the legend.
+        x: the abscissae, the same in every frame; or an integer n for a path of n points whose two
+            coordinates both come with the frame.
+        markers: draw a dot at every point, for quantities measured at a few steps only.
+    """
+
+    key: str
+    label: str
+    x: Sequence[float] | np.ndarray | int
+    markers: bool = False
+
+    @property
+    def is_path(self) -> bool:
+        return isinstance(self.x, int)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape its values must have in every frame."""
+        return (self.x, 2) if isinstance(self.x, int) else (len(self.x),)
+
+
+@dataclass(frozen=True)
+class Reference:
+    r"""A horizontal line across a panel: fixed when ``value`` is given, else read from each frame by ``key``.
+
+    ``faint`` draws it lighter, for a second line beside the one that matters. The label may be empty.
+    """
+
+    key: str
+    label: str = ""
+    value: float | None = None
+    faint: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One set of axes.
+
+    Attributes:
+        title: what is drawn.
+        x_label, y_label: names of the axes, with units.
+        series: the curves, at most five (the palette has five colours that all readers can tell apart).
+        y_scale: "linear" or "log".
+        x_range, y_range: limits; by default what the precomputed frames need. They stay the same while the
+            slider moves, so that curves can be compared; what lies outside is cut off at the frame.
+        references: horizontal lines.
+        background: fixed curves (m, 2) behind the others, say the contours a path runs over.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    series: Sequence[Series]
+    y_scale: str = "linear"
+    x_range: tuple[float, float] | None = None
+    y_range: tuple[float, float] | None = None
+    references: Sequence[Reference] = ()
+    background: Sequence[ArrayLike] = ()
+
+    def __post_init__(self) -> None:
+        if self.y_scale not in ("linear", "log"):
+            raise ValueError(
+                f"y_scale of panel {self.title!r} must be 'linear' or 'log', got {self.y_scale!r}"
+            )
+        if not 1 <= len(self.series) <= 5:
+            raise ValueError(f"panel {self.title!r} must have 1 to 5 series, got {len(self.series)}")
+        for name, limits in (("x_range", self.x_range), ("y_range", self.y_range)):
+            if limits is not None and not (all(map(math.isfinite, limits)) and limits[0] < limits[1]):
+                raise ValueError(f"{name} of panel {self.title!r} must be (low, high), got {limits}")
+        if self.y_scale == "log" and self.y_range is not None and self.y_range[0] <= 0:
+            raise ValueError(f"y_range of log panel {self.title!r} must be above 0, got {self.y_range}")
+
+
+@dataclass(frozen=True)
+class Band:
+    """A named stretch of a slider, between two of its values, drawn under it."""
+
+    label: str
+    first: float
+    last: float
+
+
+@dataclass(frozen=True)
+class Slider:
+    """A choice among increasing values.
+
+    Attributes:
+        label: the name of the quantity, with its symbol.
+        values: strictly increasing; those with a precomputed frame.
+        format: how to write a value: ``".2g"`` (significant digits) or ``".2f"`` (decimals).
+        scale: "linear" or "log": how values between two neighbours are interpolated, and where ticks stand.
+        bands: named stretches.
+    """
+
+    label: str
+    values: Sequence[float] | np.ndarray
+    format: str = ".2g"
+    scale: str = "linear"
+    bands: Sequence[Band] = ()
+
+    def __post_init__(self) -> None:
+        values = np.asarray(self.values, dtype=float)
+        if (
+            values.ndim != 1
+            or len(values) < 2
+            or not np.isfinite(values).all()
+            or (np.diff(values) <= 0).any()
+        ):
+            raise ValueError(
+                f"slider {self.label!r} needs at least two finite values in strictly increasing order, "
+                f"got {_shortened(values)}"
+            )
+        if self.scale not in ("linear", "log"):
+            raise ValueError(f"scale of slider {self.label!r} must be 'linear' or 'log', got {self.scale!r}")
+        if self.scale == "log" and values[0] <= 0:
+            raise ValueError(f"log slider {self.label!r} needs values above 0, got {values[0]:g}")
+        if not FORMAT.fullmatch(self.format):
+            raise ValueError(
+                f"format of slider {self.label!r} must look like '.2g' or '.2f', got {self.format!r}"
+            )
+
+    def at(self, position: float) -> float:
+        """The value at a position counted in values; in between, interpolated on the slider's scale."""
+        values = np.asarray(self.values, dtype=float)
+        if self.scale == "log":
+            return float(np.exp(np.interp(position, np.arange(len(values)), np.log(values))))
+        return float(np.interp(position, np.arange(len(values)), values))
+
+    def text(self, value: float) -> str:
+        """The value as the slider writes it."""
+        digits, kind = FORMAT.fullmatch(self.format).groups()  # type: ignore[union-attr]
+        if kind == "f":
+            return f"{value:.{digits}f}"
+        return f"{float(f'{value:.{max(1, int(digits))}g}'):.12g}"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the panels show at one setting of the sliders.
+
+    Attributes:
+        curves: values of every series by key: (n,), or (n, 2) for a path. NaN leaves a gap; a curve shorter
+            than its series, as of a run that ended early, is filled up with NaN.
+        references: heights of the moving reference lines by key.
+        note: a sentence about this frame, say that and where the run diverged.
+    """
+
+    curves: Mapping[str, ArrayLike]
+    references: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+
+
+class Layout:
+    """Where each series and reference lives in a packed frame."""
+
+    def __init__(self, panels: Sequence[Panel]) -> None:
+        self.series: dict[str, tuple[slice, tuple[int, ...]]] = {}
+        self.references: dict[str, int] = {}
+        at = 0
+        for panel in panels:
+            for series in panel.series:
+                if series.key in self.series:
+                    raise ValueError(f"series keys must be unique in an explorer, got {series.key!r} twice")
+                size = math.prod(series.shape)
+                if size < 1:
+                    raise ValueError(f"series {series.key!r} must have at least one point")
+                self.series[series.key] = (slice(at, at + size), series.shape)
+                at += size
+            for reference in panel.references:
+                if reference.value is None and reference.key not in self.references:
+                    self.references[reference.key] = at
+                    at += 1
+        self.size = at
+
+    def pack(self, frame: Frame) -> np.ndarray:
+        """The frame as a row of float32 (size,)."""
+        _same_keys("curves", frame.curves, self.series)
+        _same_keys("references", frame.references, self.references)
+        row = np.full(self.size, np.nan, dtype=np.float32)
+        with np.errstate(over="ignore"):  # beyond float32 is beyond every axis too
+            for key, (where, shape) in self.series.items():
+                values = np.asarray(frame.curves[key], dtype=np.float64)
+                if values.shape[1:] != shape[1:] or values.ndim != len(shape) or len(values) > shape[0]:
+                    raise ValueError(
+                        f"curve {key!r} must have shape {shape} (or fewer points), got {values.shape}"
+                    )
+                row[where.start : where.start + values.size] = values.reshape(-1)
+            for key, index in self.references.items():
+                row[index] = frame.references[key]
+        return row
+
+    def unpack(self, row: np.ndarray, note: str = "") -> Frame:
+        """The frame a row was packed from, as float32."""
+        curves = {key: row[where].reshape(shape) for key, (where, shape) in self.series.items()}
+        return Frame(curves, {key: float(row[index]) for key, index in self.references.items()}, note)
+
+
+def describe(panels: Sequence[Panel], sliders: Sequence[Slider], rows: np.ndarray) -> dict[str, Any]:
+    """Panels and sliders as JSON-safe data, with every axis limit filled in."""
+    layout = Layout(panels)
+    return {
+        "size": layout.size,
+        "panels": [_panel(panel, layout, rows) for panel in panels],
+        "sliders": [
+            {
+                "label": s.label,
+                "values": [float(v) for v in s.values],
+                "format": s.format,
+                "scale": s.scale,
+                "bands": [[b.label, float(b.first), float(b.last)] for b in s.bands],
+            }
+            for s in sliders
+        ],
+    }
+
+
+def _panel(panel: Panel, layout: Layout, rows: np.ndarray) -> dict[str, Any]:
+    series = []
+    for s in panel.series:
+        where, _ = layout.series[s.key]
+        x = None if isinstance(s.x, int) else [float(v) for v in s.x]
+        series.append({"label": s.label, "x": x, "markers": s.markers, "at": where.start, "end": where.stop})
+    return {
+        "title": panel.title,
+        "x_label": panel.x_label,
+        "y_label": panel.y_label,
+        "y_scale": panel.y_scale,
+        "x_range": [float(v) for v in panel.x_range or _limits(panel, layout, rows, axis=0)],
+        "y_range": [float(v) for v in panel.y_range or _limits(panel, layout, rows, axis=1)],
+        "series": series,
+        "references": [
+            {"label": r.label, "faint": r.faint, "value": r.value, "at": layout.references.get(r.key)}
+            for r in panel.references
+        ],
+        "background": [[[round(float(v), 4) for v in p] for p in np.asarray(b)] for b in panel.background],
+    }
+
+
+def _limits(panel: Panel, layout: Layout, rows: np.ndarray, axis: int) -> tuple[float, float]:
+    """What all precomputed frames need on an axis, with a little air above and below."""
+    parts = [np.asarray(b, dtype=float)[:, axis] for b in panel.background]
+    for s in panel.series:
+        where, shape = layout.series[s.key]
+        if isinstance(s.x, int):
+            parts.append(rows[:, where].reshape(-1, *shape)[..., axis].ravel())
+        else:
+            parts.append(np.asarray(s.x, dtype=float) if axis == 0 else rows[:, where].ravel())
+    values = np.concatenate(parts).astype(float)
+    log = axis == 1 and panel.y_scale == "log"
+    values = values[np.isfinite(values) & ((values > 0) | (not log))]
+    if not len(values):
+        return (0.1, 1.0)
+    low, high = float(values.min()), float(values.max())
+    if log:
+        return (low / 1.2, high * 1.2)
+    if axis == 0 and low < high:
+        return (low, high)
+    air = 0.05 * (high - low) or 0.5
+    return (low - air, high + air)
+
+
+def _same_keys(what: str, given: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    if set(given) != set(wanted):
+        raise ValueError(f"a frame's {what} must be {sorted(wanted)}, got {sorted(given)}")
+
+
+def _shortened(values: np.ndarray) -> str:
+    text = np.array2string(values, threshold=6, precision=4, separator=", ")
+    return text.replace("\n", "")
