@@ -77,6 +77,7 @@ def top_eigenpairs(
     rows = min(P, max(max_products, k))
     basis = torch.empty(min(rows, 32), P, dtype=objective.dtype, device=objective.device)
     T = np.zeros((rows + 1, rows + 1))
+    settled: np.ndarray | None = None
     for m in range(1, rows + 1):
         if m > len(basis):
             basis = torch.cat([basis, torch.empty_like(basis)])
@@ -96,12 +97,16 @@ def top_eigenpairs(
         residuals = beta * np.abs(s[-1, order])
         exhausted = beta <= 1e-7 * scale or m == P
         if exhausted:
+            # The basis spans an invariant space. It holds one vector of a repeated eigenvalue only, so look in a
+            # fresh orthogonal direction, and stop once that changes nothing.
             residuals = np.zeros_like(residuals)
-        converged = m >= k and bool((residuals <= tol * scale).all())
+            converged = m == P or (settled is not None and np.allclose(values[order], settled, atol=1e-12 * scale))
+            settled = values[order] if m >= k else None
+        else:
+            converged = settled is None and m >= k and bool((residuals <= tol * scale).all())
         if converged or m == rows:
             break
         if exhausted:
-            # The Krylov space is invariant and too small: continue in a fresh direction orthogonal to it.
             w = torch.randn(P, generator=_generator(seed + m), dtype=objective.dtype).to(objective.device)
             for _ in range(2):
                 w = w - basis[:m].T @ (basis[:m] @ w)

@@ -1,0 +1,280 @@
+"""Gradient descent and its probes against closed forms, dense recomputation, and interrupted twins."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray
+from torch import nn
+
+from landscape_helpers.descent import GradientCorrelation, Sharpness, gradient_descent, windowed_mean
+from landscape_helpers.objective import Objective
+
+
+class Quadratic(nn.Module):
+    """f(theta) = 1/2 sum_i lambda_i theta_i^2, each coordinate a layer of its own."""
+
+    def __init__(self, curvatures: list[float], start: list[float]) -> None:
+        super().__init__()
+        self.curvatures = curvatures
+        self.axes = nn.ModuleList([nn.Linear(1, 1, bias=False).double() for _ in curvatures])
+        with torch.no_grad():
+            for axis, value in zip(self.axes, start, strict=True):
+                axis.weight.fill_(value)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return sum(0.5 * c * axis(x) ** 2 for c, axis in zip(self.curvatures, self.axes, strict=True))
+
+
+def quadratic(curvatures: list[float], start: list[float]) -> Objective:
+    x = torch.ones(1, 1, dtype=torch.float64)
+    return Objective(Quadratic(curvatures, start), x, x, loss=lambda out, y: out.mean())
+
+
+def classifier(n: int = 60, dtype: torch.dtype = torch.float64, batch_size: int | None = 25) -> Objective:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 10), nn.Tanh(), nn.Linear(10, 6), nn.Tanh(), nn.Linear(6, 3))
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(n, 8, generator=generator)
+    return Objective(model, x, torch.randint(0, 3, (n,), generator=generator), batch_size=batch_size, dtype=dtype)
+
+
+@pytest.mark.parametrize("lr", [0.1, 0.9, 1.4, 2.1])
+def test_quadratic_closed_form(lr):
+    """theta_k = (1 - eta lambda)^k theta_0 in every coordinate; the correlation's sign is that of 1 - eta lambda."""
+    objective = quadratic([1.0], [3.0])
+    descent = gradient_descent(objective, objective.theta, lr, 20, [GradientCorrelation(5, [2])])
+    factor = 1 - lr
+    k = np.arange(21)
+    np.testing.assert_allclose(descent.record.loss, 0.5 * (3 * factor**k) ** 2, rtol=1e-10)
+    np.testing.assert_allclose(descent.record.correlation[1:], np.sign(factor))
+    np.testing.assert_allclose(descent.record.dot[1:], 9 * factor ** (2 * k[1:] - 1), rtol=1e-10)
+    signs = np.sign(factor) ** np.abs(np.subtract.outer(np.arange(5), np.arange(5)))
+    np.testing.assert_allclose(descent.record.matrix.sel(epoch=2), signs)
+
+
+def test_layers_oscillate_where_their_own_curvature_exceeds_the_inverse_rate():
+    objective = quadratic([0.2, 1.5], [1.0, 1.0])
+    record = gradient_descent(objective, objective.theta, 1.0, 10, [GradientCorrelation()]).record
+    np.testing.assert_allclose(record.layer_correlation[1:], np.tile([1.0, -1.0], (10, 1)))
+    np.testing.assert_allclose(record.layer_dot.sum("layer")[1:], record.dot[1:], rtol=1e-12)
+
+
+def test_correlations_match_recomputed_gradients():
+    """The oracle stores every gradient and takes the definition at its word."""
+    objective = classifier()
+    lr, steps = 0.7, 25
+    record = gradient_descent(objective, objective.theta, lr, steps, [GradientCorrelation(5, [4, 12])]).record
+    theta, gradients = objective.theta, []
+    for _ in range(steps + 1):
+        gradients.append(objective.gradient(theta))
+        theta = theta - lr * gradients[-1]
+    G = torch.stack(gradients).numpy()
+    norms = np.linalg.norm(G, axis=1)
+    mu = G @ G.T / np.outer(norms, norms)
+    np.testing.assert_allclose(record.gradient_norm, norms, rtol=1e-10)
+    np.testing.assert_allclose(record.correlation[1:], np.diag(mu, 1), rtol=1e-9)
+    window = [np.mean([mu[j, j + 1] for j in range(k - 4, k)]) for k in range(4, steps + 1)]
+    np.testing.assert_allclose(record.windowed_correlation[4:], window, rtol=1e-9)
+    assert np.isnan(record.windowed_correlation[:4]).all()
+    for epoch in (4, 12):
+        np.testing.assert_allclose(record.matrix.sel(epoch=epoch), mu[epoch : epoch + 5, epoch : epoch + 5])
+    for j, layer in enumerate(objective.layers):
+        part = G[:, layer.slices[0]]
+        dots = (part[1:] * part[:-1]).sum(1)
+        lengths = np.linalg.norm(part, axis=1)
+        np.testing.assert_allclose(record.layer_dot[1:, j], dots, rtol=1e-9)
+        np.testing.assert_allclose(record.layer_correlation[1:, j], dots / lengths[1:] / lengths[:-1], rtol=1e-9)
+
+
+def test_windowed_mean_of_an_alternating_sequence():
+    mu = np.array([np.nan, 1, -1, 1, -1, -1, -1, -1])
+    np.testing.assert_allclose(windowed_mean(mu, 5), [np.nan] * 4 + [0, -0.5, -0.5, -1])
+    np.testing.assert_allclose(windowed_mean(mu, 2), mu)
+    assert np.isnan(windowed_mean(mu[:3], 5)).all()
+
+
+def test_sharpness_matches_the_dense_hessian():
+    objective = classifier()
+    probe = Sharpness(every=5, tol=1e-6)
+    record = gradient_descent(objective, objective.theta, 0.5, 12, [probe]).record
+    assert record.stop.values.tolist() == [0, 5, 10]
+    theta = objective.theta
+    for k in range(11):
+        if k % 5 == 0:
+            H = objective.hvp(theta, torch.eye(objective.parameters, dtype=torch.float64))
+            top = float(torch.linalg.eigvalsh(H)[-1])
+            assert float(record.sharpness.sel(stop=k)) == pytest.approx(top, rel=1e-6)
+        theta = theta - 0.5 * objective.gradient(theta)
+
+
+def test_the_default_tolerance_of_sharpness_draws_within_two_percent():
+    objective = classifier()
+    rough = gradient_descent(objective, objective.theta, 0.5, 40, [Sharpness(every=5)]).record.sharpness
+    exact = gradient_descent(objective, objective.theta, 0.5, 40, [Sharpness(every=5, tol=1e-8)]).record.sharpness
+    np.testing.assert_allclose(rough, exact, rtol=0.02)
+
+
+def test_only_the_window_of_gradients_is_kept():
+    seen: list[set[int]] = []
+
+    class Watch:
+        history = 4
+
+        def begin(self, objective):
+            seen.clear()
+
+        def observe(self, step):
+            seen.append({g.data_ptr() for g in (step.gradient, *step.past)})
+
+        def result(self):
+            return xarray.Dataset()
+
+        def state(self):
+            return {}
+
+        def restore(self, state):
+            raise AssertionError("nothing to restore")
+
+    objective = classifier()
+    gradient_descent(objective, objective.theta, 0.1, 30, [Watch()])
+    assert [len(s) for s in seen[:6]] == [1, 2, 3, 4, 5, 5]
+    assert len(set().union(*seen)) == 5
+
+
+def test_a_diverging_run_keeps_what_it_recorded():
+    objective = quadratic([1.0], [1.0])
+    start = objective.theta
+    descent = gradient_descent(objective, start, 1e60, 50, [GradientCorrelation(), Sharpness(1)])
+    assert descent.status.startswith("loss became non-finite at step ")
+    last = int(descent.status.rsplit(" ", 1)[1]) - 1
+    assert descent.steps == last
+    assert descent.record.step.values.tolist() == list(range(last + 1))
+    assert np.isfinite(descent.record.loss).all()
+    assert np.isfinite(objective.loss(descent.theta))
+    assert descent.record.attrs["status"] == descent.status
+    assert torch.equal(start, objective.theta)
+
+
+def test_stops_below_the_asked_for_loss():
+    objective = classifier()
+    descent = gradient_descent(objective, objective.theta, 0.5, 500, stop_loss=0.5)
+    assert descent.record.loss[-1] < 0.5 <= descent.record.loss[:-1].min()
+    assert descent.status == f"stopped: loss below 0.5 at step {descent.steps}"
+
+
+def test_zero_steps_record_the_starting_point():
+    objective = classifier()
+    descent = gradient_descent(objective, objective.theta, 0.5, 0, [GradientCorrelation()])
+    assert descent.steps == 0
+    assert float(descent.record.loss[0]) == objective.loss(objective.theta)
+    assert np.isnan(descent.record.correlation).all()
+
+
+class Interrupt(Exception):
+    pass
+
+
+@pytest.mark.parametrize("at", [1, 7, 19])
+def test_an_interrupted_run_ends_with_the_same_record(tmp_path, at):
+    objective = classifier(dtype=torch.float32)
+
+    def probes():
+        return [GradientCorrelation(5, [2, 10]), Sharpness(4)]
+
+    def stop(k, steps, loss):
+        if k == at:
+            raise Interrupt
+
+    whole = gradient_descent(objective, objective.theta, 0.5, 25, probes())
+    file = tmp_path / "run.npz"
+    with pytest.raises(Interrupt):
+        gradient_descent(
+            objective, objective.theta, 0.5, 25, probes(), checkpoint=file, checkpoint_every=0, progress=stop
+        )
+    assert file.exists()
+    resumed = gradient_descent(objective, objective.theta, 0.5, 25, probes(), checkpoint=file)
+    xarray.testing.assert_identical(whole.record, resumed.record)
+    assert torch.equal(whole.theta, resumed.theta)
+    assert not file.exists()
+
+
+def test_a_killed_process_resumes_to_the_same_record(tmp_path):
+    script = textwrap.dedent(
+        """
+        import os, signal, sys
+        import torch
+        sys.path.insert(0, sys.argv[1])
+        from test_descent import classifier
+        from landscape_helpers.descent import GradientCorrelation, gradient_descent
+        torch.set_num_threads(1)
+        objective = classifier(dtype=torch.float32)
+        def die(k, steps, loss):
+            if k == 9:
+                os.kill(os.getpid(), signal.SIGKILL)
+        gradient_descent(objective, objective.theta, 0.5, 20, [GradientCorrelation()], checkpoint=sys.argv[2],
+                         checkpoint_every=0, progress=die)
+        """
+    )
+    file = tmp_path / "run.npz"
+    here = str(Path(__file__).parent)
+    killed = subprocess.run([sys.executable, "-c", script, here, str(file)], check=False)
+    assert killed.returncode == -9
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        objective = classifier(dtype=torch.float32)
+        resumed = gradient_descent(
+            objective, objective.theta, 0.5, 20, [GradientCorrelation()], checkpoint=file
+        ).record
+        whole = gradient_descent(objective, objective.theta, 0.5, 20, [GradientCorrelation()]).record
+    finally:
+        torch.set_num_threads(threads)
+    xarray.testing.assert_identical(resumed, whole)
+
+
+def test_a_foreign_or_broken_checkpoint_is_refused(tmp_path):
+    objective = classifier()
+    file = tmp_path / "run.npz"
+
+    def stop(k, steps, loss):
+        if k == 3:
+            raise Interrupt
+
+    with pytest.raises(Interrupt):
+        gradient_descent(objective, objective.theta, 0.5, 9, checkpoint=file, checkpoint_every=0, progress=stop)
+    with pytest.raises(ValueError, match="saved by another trajectory"):
+        gradient_descent(objective, objective.theta, 0.4, 9, checkpoint=file)
+    file.write_bytes(b"not an archive")
+    with pytest.raises(ValueError, match="not a readable checkpoint"):
+        gradient_descent(objective, objective.theta, 0.5, 9, checkpoint=file)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lr": -0.1}, "lr must be a finite learning rate above 0, got -0.1"),
+        ({"lr": 0.0}, "lr must be a finite learning rate above 0, got 0"),
+        ({"lr": float("nan")}, "lr must be a finite learning rate above 0, got nan"),
+        ({"steps": -1}, "steps must not be negative, got -1"),
+        ({"theta": torch.zeros(3)}, r"theta must have shape \(177,\), got \(3,\)"),
+    ],
+)
+def test_bad_input_is_refused_before_any_work(change, message):
+    objective = classifier()
+    with pytest.raises(ValueError, match=message):
+        gradient_descent(objective, **({"theta": objective.theta, "lr": 0.1, "steps": 3} | change))
+    assert objective.counts.gradients == 0
+
+
+def test_probes_refuse_senseless_settings():
+    with pytest.raises(ValueError, match="at least 2 iterations"):
+        GradientCorrelation(window=1)
+    with pytest.raises(ValueError, match="counted from 0"):
+        GradientCorrelation(matrices_at=[-3])
+    with pytest.raises(ValueError, match="at least 1 step"):
+        Sharpness(every=0)
