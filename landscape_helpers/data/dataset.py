@@ -1,0 +1,83 @@
+"""Images, labels, classes and where they came from."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Data:
+    """A classification data set in memory.
+
+    Attributes:
+        name: of the data set.
+        x_train: (n, C, H, W) pixel values, uint8 as stored, float32 after :meth:`pooled`.
+        y_train: (n,) int64 class indices.
+        x_test: (m, C, H, W).
+        y_test: (m,).
+        classes: name of each class.
+        provenance: source, sha256, subset rule and counts, as plain strings and numbers.
+    """
+
+    name: str
+    x_train: torch.Tensor
+    y_train: torch.Tensor
+    x_test: torch.Tensor
+    y_test: torch.Tensor
+    classes: tuple[str, ...]
+    provenance: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        for split, x, y in (("train", self.x_train, self.y_train), ("test", self.x_test, self.y_test)):
+            if x.dim() != 4 or y.dim() != 1 or len(x) != len(y):
+                raise ValueError(
+                    f"{self.name} {split}: expected images (n, C, H, W) and labels (n,) of equal n, got "
+                    f"{tuple(x.shape)} and {tuple(y.shape)}"
+                )
+            if len(y) and not (0 <= int(y.min()) and int(y.max()) < self.n_classes):
+                raise ValueError(
+                    f"{self.name} {split}: labels run from {int(y.min())} to {int(y.max())}, but there are "
+                    f"{self.n_classes} classes (0 to {self.n_classes - 1})"
+                )
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        _, channels, height, width = self.x_train.shape
+        return channels, height, width
+
+    def standardised(
+        self, dtype: torch.dtype = torch.float32
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(x_train, y_train, x_test, y_test) with zero mean and unit variance in each channel.
+
+        Mean and standard deviation are those of the training images over samples and pixels. None of the papers states
+        its input normalisation; this is the usual choice.
+        """
+        pixels = self.x_train.double()
+        mean = pixels.mean((0, 2, 3), keepdim=True)
+        deviation = pixels.std((0, 2, 3), correction=0, keepdim=True)
+        deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
+        x_train, x_test = (((x.double() - mean) / deviation).to(dtype) for x in (self.x_train, self.x_test))
+        return x_train, self.y_train, x_test, self.y_test
+
+    def pooled(self, k: int) -> Data:
+        """The same images averaged over k x k squares of pixels."""
+        _, height, width = self.input_shape
+        if k < 1 or height % k or width % k:
+            raise ValueError(f"pooling by {k} needs a whole number of squares in {height}x{width} pixels")
+        pool = torch.nn.functional.avg_pool2d
+        return dataclasses.replace(
+            self,
+            x_train=pool(self.x_train.float(), k),
+            x_test=pool(self.x_test.float(), k),
+            provenance={**self.provenance, "pooled": k},
+        )
