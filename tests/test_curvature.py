@@ -97,6 +97,16 @@ def test_a_good_start_saves_products():
     assert warm.values[0] == pytest.approx(cold.values[0], rel=1e-9)
 
 
+def test_a_random_start_is_not_mistaken_for_the_top():
+    """Curvature in two of 400 directions: a random vector's residual is already small beside the spectrum."""
+    spectrum = torch.zeros(400, dtype=torch.float64)
+    spectrum[0], spectrum[-1] = 10.0, -90.0
+    objective, _ = quadratic(spectrum + 0.01 * torch.linspace(-1, 1, 400, dtype=torch.float64))
+    for seed in range(5):
+        pairs = top_eigenpairs(objective, objective.theta, 1, tol=0.1, seed=seed)
+        assert pairs.values[0] == pytest.approx(10.0, rel=0.02)
+
+
 def test_a_spent_budget_is_reported_and_not_hidden():
     objective, _ = quadratic(torch.linspace(0, 1, 60, dtype=torch.float64))
     pairs = top_eigenpairs(objective, objective.theta, 2, tol=1e-10, max_products=6)

@@ -10,6 +10,9 @@ import torch
 from ..objective import Objective
 
 
+FLOOR = 1e-3
+
+
 class OverflowedCurvature(ValueError):
     """A Hessian-vector product was not finite: the loss or one of its derivatives has overflowed there."""
 
@@ -24,7 +27,7 @@ class Eigenpairs:
         vectors: (P, k) orthonormal eigenvectors, on the objective's device.
         residuals: (k,) norms :math:`\|H v_i - \lambda_i v_i\|`; an eigenvalue lies within its residual of ``values``.
         products: Hessian-vector products used.
-        converged: whether every residual is at most ``tol * max|values|``.
+        converged: whether every residual met its tolerance.
     """
 
     values: np.ndarray
@@ -57,8 +60,10 @@ def top_eigenpairs(
         k: how many eigenpairs, 1 to P.
         which: "LA", largest algebraic, or "SA", smallest algebraic. Never by magnitude: a Hessian has negative
             eigenvalues too.
-        tol: a pair has converged when its residual is at most ``tol`` times the largest eigenvalue found, by
-            magnitude. The eigenvalue itself is then off by at most that, usually by its square.
+        tol: a pair has converged when its residual is at most ``tol`` times its own eigenvalue's magnitude (as in ARPACK;
+            an eigenvalue within 1e-3 of zero on the scale of the spectrum counts as that far from it). Measured against the
+            whole spectrum instead, any random vector would pass in a network, whose curvature sits in a few
+            directions. The eigenvalue itself is then off by the residual at most, usually by about its square.
         start: first vector (P,), say the last stop's eigenvector of a trajectory; random Gaussian by default.
         max_products: where to give up; the best pairs so far come back with ``converged=False``.
         seed: of the random start.
@@ -103,7 +108,8 @@ def top_eigenpairs(
             converged = m == P or (settled is not None and np.allclose(values[order], settled, atol=1e-12 * scale))
             settled = values[order] if m >= k else None
         else:
-            converged = settled is None and m >= k and bool((residuals <= tol * scale).all())
+            small = residuals <= tol * np.maximum(np.abs(values[order]), FLOOR * scale)
+            converged = settled is None and m >= k and bool(small.all())
         if converged or m == rows:
             break
         if exhausted:
