@@ -77,9 +77,7 @@ def layers_of(model: nn.Module) -> tuple[Layer, ...]:
     )
 
 
-def _owned(
-    module: nn.Module, path: str, unit: tuple[str, str] | None
-) -> Iterator[tuple[str, str, nn.Parameter]]:
+def _owned(module: nn.Module, path: str, unit: tuple[str, str] | None) -> Iterator[tuple[str, str, nn.Parameter]]:
     """Yield (layer name, layer kind, parameter) depth first; a shared parameter keeps its last visit.
 
     Visiting in reverse makes the *first* module that holds a shared parameter the one that stays, which is

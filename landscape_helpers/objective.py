@@ -132,9 +132,7 @@ class Objective:
         """The gradient (P,) of the loss at theta (P,)."""
         return self.loss_and_gradient(theta)[1]
 
-    def loss_and_gradient(
-        self, theta: torch.Tensor, out: torch.Tensor | None = None
-    ) -> tuple[float, torch.Tensor]:
+    def loss_and_gradient(self, theta: torch.Tensor, out: torch.Tensor | None = None) -> tuple[float, torch.Tensor]:
         """The loss and its gradient (P,) at theta (P,) from one forward and one backward pass.
 
         Args:
@@ -231,9 +229,7 @@ class Objective:
 
     def _check_vectors(self, v: torch.Tensor) -> torch.Tensor:
         if v.dim() not in (1, 2) or v.shape[0] != self.parameters:
-            raise ValueError(
-                f"v must have shape ({self.parameters},) or ({self.parameters}, k), got {tuple(v.shape)}"
-            )
+            raise ValueError(f"v must have shape ({self.parameters},) or ({self.parameters}, k), got {tuple(v.shape)}")
         columns = v if v.dim() == 2 else v[:, None]
         return columns.detach().to(self.device, self.dtype)
 
@@ -284,9 +280,7 @@ def _set_mode(model: nn.Module, batchnorm: str) -> None:
             module.track_running_stats = False
 
 
-def _flatten(
-    pieces: tuple[torch.Tensor | None, ...], like: list[nn.Parameter]
-) -> torch.Tensor:
+def _flatten(pieces: tuple[torch.Tensor | None, ...], like: list[nn.Parameter]) -> torch.Tensor:
     return torch.cat(
         [p.new_zeros(p.numel()) if g is None else g.reshape(-1) for g, p in zip(pieces, like, strict=True)]
     )

@@ -228,9 +228,7 @@ def test_a_killed_process_resumes_to_the_same_record(tmp_path):
     torch.set_num_threads(1)
     try:
         objective = classifier(dtype=torch.float32)
-        resumed = gradient_descent(
-            objective, objective.theta, 0.5, 20, [GradientCorrelation()], checkpoint=file
-        ).record
+        resumed = gradient_descent(objective, objective.theta, 0.5, 20, [GradientCorrelation()], checkpoint=file).record
         whole = gradient_descent(objective, objective.theta, 0.5, 20, [GradientCorrelation()]).record
     finally:
         torch.set_num_threads(threads)

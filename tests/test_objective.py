@@ -98,9 +98,9 @@ def test_agrees_with_dense_autograd(kind, batch_size, dtype, tolerance):
     )
     theta = theta.to(dtype).double()
     gradient = torch.func.grad(truth)(theta)
-    vectors = torch.randn(
-        objective.parameters, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64
-    ).to(dtype)
+    vectors = torch.randn(objective.parameters, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64).to(
+        dtype
+    )
     product = torch.stack(
         [torch.func.jvp(torch.func.grad(truth), (theta,), (v,))[1] for v in vectors.double().T], dim=1
     )
@@ -229,9 +229,7 @@ def test_mean_squared_error_and_callables_agree():
     x, _ = images()
     y = torch.randn(N, CLASSES, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     named = Objective(make("mlp"), x, y, loss="mse", batch_size=4, dtype=torch.float64)
-    called = Objective(
-        make("mlp"), x, y, loss=lambda out, target: ((out - target) ** 2).mean(), dtype=torch.float64
-    )
+    called = Objective(make("mlp"), x, y, loss=lambda out, target: ((out - target) ** 2).mean(), dtype=torch.float64)
     assert named.loss(named.theta) == pytest.approx(called.loss(called.theta), rel=1e-12)
 
 

@@ -9,7 +9,6 @@ import torch
 
 from ..objective import Objective
 
-
 FLOOR = 1e-3
 
 
@@ -60,10 +59,11 @@ def top_eigenpairs(
         k: how many eigenpairs, 1 to P.
         which: "LA", largest algebraic, or "SA", smallest algebraic. Never by magnitude: a Hessian has negative
             eigenvalues too.
-        tol: a pair has converged when its residual is at most ``tol`` times its own eigenvalue's magnitude (as in ARPACK;
-            an eigenvalue within 1e-3 of zero on the scale of the spectrum counts as that far from it). Measured against the
-            whole spectrum instead, any random vector would pass in a network, whose curvature sits in a few
-            directions. The eigenvalue itself is then off by the residual at most, usually by about its square.
+        tol: a pair has converged when its residual is at most ``tol`` times its own eigenvalue's magnitude (as in
+            ARPACK; an eigenvalue within 1e-3 of zero on the scale of the spectrum counts as that far from it).
+            Measured against the whole spectrum instead, any random vector would pass in a network, whose
+            curvature sits in a few directions. The eigenvalue itself is then off by the residual at most, usually by
+            about its square.
         start: first vector (P,), say the last stop's eigenvector of a trajectory; random Gaussian by default.
         max_products: where to give up; the best pairs so far come back with ``converged=False``.
         seed: of the random start.

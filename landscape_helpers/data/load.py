@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
-
-from pathlib import Path
 
 from .dataset import Data
 from .sources import (
     TORCHVISION_FILES,
-    Arrays,
     DataNotFoundError,
+    Source,
     find_source,
     read_digits,
     read_folder,
@@ -29,20 +29,24 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "cifar10": _CIFAR10,
     "cifar100": tuple(f"class {i}" for i in range(100)),
 }
-SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "svhn": (3, 32, 32), "cifar10": (3, 32, 32), "cifar100": (3, 32, 32)}
+SHAPES = {
+    "digits": (1, 8, 8),
+    "mnist": (1, 28, 28),
+    "svhn": (3, 32, 32),
+    "cifar10": (3, 32, 32),
+    "cifar100": (3, 32, 32),
+}
 DATASETS = tuple(CLASSES)
 
 
-def load_data(
-    name: str, n_train: int | None = None, n_test: int | None = None, root: str | Path | None = None
-) -> Data:
+def load_data(name: str, n_train: int | None = None, n_test: int | None = None, root: str | Path | None = None) -> Data:
     """A data set, or the first part of it.
 
     Args:
         name: "digits" (embedded), "mnist", "cifar10", "cifar100", "svhn", or "folder:PATH" for images in
             ``PATH/train/CLASS/`` and ``PATH/test/CLASS/``.
-        n_train: training images; all by default. CIFAR-10's first n are taken in turn from its five training batches, so
-            that 5,000 images are the first 1,000 of each; other sets give the first n in their own order.
+        n_train: training images; all by default. CIFAR-10's first n are taken in turn from its five training batches,
+            so that 5,000 images are the first 1,000 of each; other sets give the first n in their own order.
         n_test: test images, likewise.
         root: folder to look in; by default $LANDSCAPE_DATA, then the user's cache folder. ``NAME.npz`` is tried
             first, then torchvision's layout, then a download through torchvision into the user's cache.
@@ -56,38 +60,37 @@ def load_data(
             raise ValueError(f"{what} must be at least 1 image, or None for all, got {count}")
     if name.startswith("folder:"):
         folder = Path(name.removeprefix("folder:")).expanduser()
-        arrays, label = read_folder(folder), folder.name
+        source, label = read_folder(folder), folder.name
     elif name == "digits":
-        arrays, label = read_digits(), name
+        source, label = read_digits(), name
     elif name in CLASSES:
-        arrays, label = _find(name, root), name
+        source, label = _find(name, root), name
     else:
         raise ValueError(f"unknown data set {name!r}: expected one of {', '.join(DATASETS)} or folder:PATH")
-    classes = arrays.classes or CLASSES[name]
-    train = _first(label, arrays.index_train, n_train, "training", interleaved=name == "cifar10")
-    test = _first(label, arrays.index_test, n_test, "test", interleaved=False)
+    train = _first(label, source.train.index, n_train, "training", interleaved=name == "cifar10")
+    test = _first(label, source.test.index, n_test, "test", interleaved=False)
     data = Data(
         label,
-        _images(label, arrays.x_train)[train],
-        _labels(label, arrays.y_train)[train],
-        _images(label, arrays.x_test)[test],
-        _labels(label, arrays.y_test)[test],
-        classes,
+        _images(label, source.train.x)[train],
+        _labels(label, source.train.y)[train],
+        _images(label, source.test.x)[test],
+        _labels(label, source.test.y)[test],
+        source.classes or CLASSES[name],
         {
-            "source": arrays.source,
-            "sha256": arrays.sha256,
+            "source": source.name,
+            "sha256": source.sha256,
             "n_train": len(train),
             "n_test": len(test),
-            "available_train": len(arrays.y_train),
+            "available_train": len(source.train.y),
             "subset": "first of each training batch in turn" if name == "cifar10" else "first in original order",
         },
     )
     if name in SHAPES and data.input_shape != SHAPES[name]:
-        raise ValueError(f"{arrays.source}: {name} images have shape {SHAPES[name]}, got {data.input_shape}")
+        raise ValueError(f"{source.name}: {name} images have shape {SHAPES[name]}, got {data.input_shape}")
     return data
 
 
-def _find(name: str, root: str | Path | None) -> Arrays:
+def _find(name: str, root: str | Path | None) -> Source:
     found = find_source(name, root)
     if found is not None and found.suffix == ".npz":
         return read_npz(found)
@@ -98,9 +101,9 @@ def _find(name: str, root: str | Path | None) -> Arrays:
     except (OSError, RuntimeError) as error:
         folders = ", ".join(str(folder) for folder in search_path(root))
         raise DataNotFoundError(
-            f"data set {name!r} not found: looked for {name}.npz and {TORCHVISION_FILES[name][0]} in {folders}, and the "
-            f"download failed ({type(error).__name__}); put {name}.npz in one of these folders or set LANDSCAPE_DATA to "
-            "the folder that holds it"
+            f"data set {name!r} not found: looked for {name}.npz and {TORCHVISION_FILES[name][0]} in {folders}, and "
+            f"the download failed ({type(error).__name__}); put {name}.npz in one of these folders or set LANDSCAPE_DATA "
+            "to the folder that holds it"
         ) from error
 
 

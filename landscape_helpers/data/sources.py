@@ -23,16 +23,21 @@ class DataNotFoundError(FileNotFoundError):
 
 
 @dataclass(frozen=True)
-class Arrays:
-    """A data set as it lies on disk: images (n, H, W[, C]) uint8, labels (n,), original positions (n,)."""
+class Split:
+    """Images (n, H, W[, C]) uint8, labels (n,) and each image's position in the original data set (n,)."""
 
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-    index_train: np.ndarray
-    index_test: np.ndarray
-    source: str
+    x: np.ndarray
+    y: np.ndarray
+    index: np.ndarray
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as it lies on disk, and which one that is."""
+
+    train: Split
+    test: Split
+    name: str
     sha256: str
     classes: tuple[str, ...] | None = None
 
@@ -64,7 +69,7 @@ TORCHVISION_FILES = {
 }
 
 
-def read_npz(path: Path) -> Arrays:
+def read_npz(path: Path) -> Source:
     """Keys x_train, y_train, x_test, y_test and, if present, index_train and index_test."""
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -75,12 +80,14 @@ def read_npz(path: Path) -> Arrays:
     if missing:
         raise ValueError(f"{path} has no {', '.join(missing)}: expected x_train, y_train, x_test and y_test")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    splits = [held[key] for key in ("x_train", "y_train", "x_test", "y_test")]
-    index = [held.get(f"index_{split}", np.arange(len(held[f"y_{split}"]))) for split in ("train", "test")]
-    return Arrays(*splits, *index, source=path.name, sha256=digest)
+    train, test = (
+        Split(held[f"x_{s}"], held[f"y_{s}"], held.get(f"index_{s}", np.arange(len(held[f"y_{s}"]))))
+        for s in ("train", "test")
+    )
+    return Source(train, test, path.name, digest)
 
 
-def read_torchvision(name: str, root: str | Path | None, download: bool) -> Arrays:
+def read_torchvision(name: str, root: str | Path | None, download: bool) -> Source:
     """MNIST, CIFAR-10, CIFAR-100 or SVHN through torchvision's own classes, downloaded where asked for."""
     from .._torchvision import torchvision
 
@@ -95,20 +102,19 @@ def read_torchvision(name: str, root: str | Path | None, download: bool) -> Arra
     folder = search_path(root)[-1]
     if found is not None:
         folder = found.parents[len(Path(TORCHVISION_FILES[name][0]).parts) - 1]
-    splits: list[np.ndarray] = []
+    splits = []
+    digest = hashlib.sha256()
     for train in (True, False):
         dataset = made[name](folder, train)
-        labels = dataset.labels if name == "svhn" else dataset.targets
+        labels = np.asarray(dataset.labels if name == "svhn" else dataset.targets)
         images = np.asarray(dataset.data)
-        splits += [images.transpose(0, 2, 3, 1) if name == "svhn" else images, np.asarray(labels)]
-    digest = hashlib.sha256()
-    for array in splits:
-        digest.update(np.ascontiguousarray(array).tobytes())
-    index = [np.arange(len(splits[1])), np.arange(len(splits[3]))]
-    return Arrays(*splits, *index, source=f"torchvision {name}", sha256=digest.hexdigest())
+        images = np.ascontiguousarray(images.transpose(0, 2, 3, 1) if name == "svhn" else images)
+        digest.update(images.tobytes() + labels.tobytes())
+        splits.append(Split(images, labels, np.arange(len(labels))))
+    return Source(splits[0], splits[1], f"torchvision {name}", digest.hexdigest())
 
 
-def read_digits() -> Arrays:
+def read_digits() -> Source:
     """The 1,797 handwritten digits of 8x8 pixels that ship with scikit-learn, 1,500 for training.
 
     They come from the test part of the UCI set "Optical Recognition of Handwritten Digits" and are ordered by
@@ -120,12 +126,11 @@ def read_digits() -> Arrays:
     order = np.random.default_rng(0).permutation(len(bunch.target))
     x, y = bunch.images.astype(np.uint8)[order], bunch.target[order]
     digest = hashlib.sha256(x.tobytes() + y.astype(np.int64).tobytes()).hexdigest()
-    train, test = slice(0, 1500), slice(1500, None)
-    source = "scikit-learn load_digits"
-    return Arrays(x[train], y[train], x[test], y[test], order[train], order[test], source, digest)
+    train, test = (Split(x[part], y[part], order[part]) for part in (slice(0, 1500), slice(1500, None)))
+    return Source(train, test, "scikit-learn load_digits", digest)
 
 
-def read_folder(folder: Path) -> Arrays:
+def read_folder(folder: Path) -> Source:
     """Images in ``folder/train/CLASS/*`` and ``folder/test/CLASS/*``, all of one size; classes in sorted order."""
     from PIL import Image
 
@@ -133,7 +138,7 @@ def read_folder(folder: Path) -> Arrays:
         raise DataNotFoundError(f"{folder} has no sub-folder train: expected train/CLASS/*.png and test/CLASS/*.png")
     classes = tuple(sorted(p.name for p in (folder / "train").iterdir() if p.is_dir()))
     digest = hashlib.sha256()
-    arrays: list[np.ndarray] = []
+    splits: list[Split] = []
     for split in ("train", "test"):
         images: list[np.ndarray] = []
         labels: list[int] = []
@@ -146,10 +151,10 @@ def read_folder(folder: Path) -> Arrays:
                     labels.append(label)
         if split == "train" and not images:
             raise DataNotFoundError(f"{folder}/train holds no images in class folders: expected train/CLASS/*.png")
-        sizes = {image.shape for image in images} | {a.shape[1:] for a in arrays[:1]}
+        sizes = {image.shape for image in images} | {done.x.shape[1:] for done in splits}
         if len(sizes) > 1:
             raise ValueError(f"{folder}: images must all have one size, got {sorted(sizes)}: resize them first")
         shape = next(iter(sizes))
-        arrays += [np.array(images, np.uint8).reshape(-1, *shape), np.array(labels, np.int64)]
-    index = [np.arange(len(arrays[1])), np.arange(len(arrays[3]))]
-    return Arrays(*arrays, *index, source=f"folder {folder.name}", sha256=digest.hexdigest(), classes=classes)
+        x = np.array(images, np.uint8).reshape(-1, *shape)
+        splits.append(Split(x, np.array(labels, np.int64), np.arange(len(labels))))
+    return Source(splits[0], splits[1], f"folder {folder.name}", digest.hexdigest(), classes)

@@ -42,7 +42,9 @@ class Checkpoint:
             with np.load(self.path, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
         except (ValueError, OSError, EOFError) as error:
-            raise ValueError(f"{self.path} is not a readable checkpoint ({error}): delete it to start afresh") from error
+            raise ValueError(
+                f"{self.path} is not a readable checkpoint ({error}): delete it to start afresh"
+            ) from error
 
     def clear(self) -> None:
         self.path.unlink(missing_ok=True)

@@ -97,9 +97,7 @@ def run(
     dtype = DTYPES[p["dtype"]]
     x, y, _, _ = data.standardised(dtype)
     model = build_model(p["model"], data.n_classes, data.input_shape, seed=seed, **p["model_options"])
-    objective = Objective(
-        model, x, y, batch_size=p["batch_size"], batchnorm=p["batchnorm"], device=device, dtype=dtype
-    )
+    objective = Objective(model, x, y, batch_size=p["batch_size"], batchnorm=p["batchnorm"], device=device, dtype=dtype)
     probes: list[Any] = [GradientCorrelation(p["window"], p["matrices_at"])]
     if p["sharpness_every"]:
         probes.append(Sharpness(p["sharpness_every"]))

@@ -17,8 +17,8 @@ class BasicBlock(nn.Module):
         super().__init__()
         self.conv1, self.norm1 = conv3x3(inputs, outputs, stride, bias=not norm), _norm(outputs, norm)
         self.conv2, self.norm2 = conv3x3(outputs, outputs, bias=not norm), _norm(outputs, norm)
-        self.shortcut = nn.Identity() if stride == 1 and inputs == outputs else None
-        if self.shortcut is None:
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
             project = nn.Conv2d(inputs, outputs, 1, stride, bias=not norm)
             self.shortcut = OneLayer(project, _norm(outputs, norm))
         self.activation = activation_named(activation)
