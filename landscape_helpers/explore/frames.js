@@ -214,6 +214,8 @@ function makeSlider(spec, live, onMove) {
   for (const v of ticks(spec.scale, [spec.values[0], spec.values[last]], spec.scale === "log" ? 9 : 6)) {
     const tick = node("span", {}, tickText(v));
     tick.style.left = percent(v);
+    const share = positionOf(v) / last; // ticks at the ends stay inside: notebooks cut off what sticks out
+    if (share < 0.02 || share > 0.98) tick.style.transform = share < 0.5 ? "translateX(-11px)" : "translateX(calc(11px - 100%))";
     scale.append(tick);
   }
   const root = node("div", { class: "lx-slider" },
@@ -266,7 +268,7 @@ function render({ model, el }) {
     alarm.hidden = true;
     const sentences = [`${sliders.map((s) => s.sentence()).join(", ")}.`, frame.note, ...panels.filter((p) => p.summary()).map((p) => `${p.title}: ${p.summary()}.`)];
     clearTimeout(speech);
-    speech = setTimeout(() => { spoken.textContent = sentences.join(" "); panels.forEach((p) => p.describe(p.summary())); }, 300);
+    speech = setTimeout(() => { spoken.textContent = sentences.filter(Boolean).join(" "); panels.forEach((p) => p.describe(p.summary())); }, 300);
     shown = position.join();
     root.dataset.position = shown;
   }

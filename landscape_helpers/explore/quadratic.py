@@ -142,9 +142,9 @@ def quadratic_explorer(
         [compute(float(p)) for p in slider.values],
         initial=[int(np.abs(np.asarray(slider.values) - 1.6).argmin())],
         alt=(
-            "Gradient descent on a quadratic bowl with one steep and one flat direction. Below a step size times "
-            "curvature of 1 the steep coordinate shrinks without changing sign; between 1 and 2 it changes sign "
-            "at every step and shrinks; past 2 it grows without bound."
+            "Gradient descent on a quadratic bowl with one steep and one flat direction. Below a step size "
+            "times curvature of 1 the steep coordinate shrinks without changing sign; between 1 and 2 it "
+            "changes sign at every step and shrinks; past 2 it grows without bound."
         ),
         caption=(
             f"Descent on f = ½(λ₁x₁² + λ₂x₂²) with λ₁ : λ₂ = {lam.max() / lam.min():g} : 1, in closed form. "

@@ -171,7 +171,7 @@ class Frame:
         note: a sentence about this frame, say that and where the run diverged.
     """
 
-    curves: Mapping[str, ArrayLike]
+    curves: Mapping[str, np.ndarray]
     references: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
 
