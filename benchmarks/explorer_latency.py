@@ -3,8 +3,8 @@
     python benchmarks/explorer_latency.py [--moves 40] [--screenshots DIR]
 
 Static: the learning-rate explorer in a page opened from disk, with stored frames. Live: the same explorer in
-JupyterLab, where each move retrains the network (60 full-batch steps with gradient correlations and sharpness)
-before it draws. Both in headless Chromium, which must be installed.
+JupyterLab, where each move retrains the network (60 full-batch steps, correlations, sharpness) before it
+draws. Both in headless Chromium, which must be installed.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ function makePanel(spec, onHover) {
   const values = spec.series.map(() => node("span", { class: "lx-value" }));
   const heights = spec.references.map(() => node("span", { class: "lx-value" }));
   const entry = (style, label, value) => node("li", {},
-    node("svg", { class: "lx-swatch", width: 20, height: 8, "aria-hidden": "true" }, node("path", { class: style, d: "M1,4H19" })), label, value);
+    node("svg", { class: "lx-swatch", width: 17, height: 8, "aria-hidden": "true" }, node("path", { class: style, d: "M1,4H16" })), label, value);
   const legend = node("ul", { class: "lx-legend" },
     ...spec.series.map((series, i) => entry(`lx-line lx-s${i}`, series.label, values[i])),
     ...spec.references.flatMap((r, i) => (r.label && !r.faint ? [entry("lx-reference", r.label, heights[i])] : [])));
@@ -336,7 +336,7 @@ function render({ model, el }) {
   function fit() {
     if (Math.abs(grid.clientWidth - width) < 1 || !grid.clientWidth) return;
     width = grid.clientWidth;
-    const columns = [4, 3, 2, 1].find((c) => c === 1 || (panels.length % c === 0 && width / c >= 225));
+    const columns = [4, 3, 2, 1].find((c) => c === 1 || (panels.length % c === 0 && width / c >= 205));
     grid.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
     const each = (width - (columns - 1) * 16) / columns;
     panels.forEach((p) => p.layout(each, columns === 1 ? (width < 480 ? 148 : 200) : 190));

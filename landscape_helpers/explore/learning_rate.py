@@ -205,15 +205,15 @@ def _bands(rates: Sequence[float], regimes: Sequence[str]) -> tuple[Band, ...]:
 
 
 def _first_to_show(runs: Sequence[xarray.Dataset]) -> int:
-    """The run that oscillates most among those that learn: what the chapter is about. Else the middle one."""
+    """The run that learns and yet oscillates most strongly: what the chapter is about. Else the middle."""
 
-    def opposed(i: int) -> int:
+    def depth(i: int) -> float:
         loss = runs[i]["loss"].values
         learns = regime(runs[i]) == "oscillates" and loss[-1] < 0.1 * loss[0]
-        return int((runs[i]["correlation"].values < 0).sum()) if learns else 0
+        return float(runs[i]["windowed_correlation"].min()) if learns else 0.0
 
-    best = max(range(len(runs)), key=opposed)
-    return best if opposed(best) else len(runs) // 2
+    deepest = min(range(len(runs)), key=depth)
+    return deepest if depth(deepest) < 0 else len(runs) // 2
 
 
 def _alt(rates: Sequence[float], runs: Sequence[xarray.Dataset]) -> str:
