@@ -21,10 +21,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "browser"))
 
-import driving  # noqa: E402
-from playwright.sync_api import Browser, Page, expect  # noqa: E402
+import driving
+from playwright.sync_api import Browser, Page, expect
 
-from landscape_helpers.explore import FrameExplorer, learning_rate_explorer, quadratic_explorer  # noqa: E402
+from landscape_helpers.explore import FrameExplorer, learning_rate_explorer, quadratic_explorer
 
 SOURCE = """\
 import torch
@@ -108,9 +108,7 @@ def report(what: str, values: list[float]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--moves", type=int, default=40)
     parser.add_argument("--screenshots", type=Path, help="folder for pictures of both")
     arguments = parser.parse_args()

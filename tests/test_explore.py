@@ -20,9 +20,7 @@ from landscape_helpers.explore.spec import Layout
 PNG = b"\x89PNG\r\n\x1a\n"
 STEPS = np.arange(6)
 PANELS = (
-    Panel(
-        "Decay", "step", "height", [Series("a", "first", STEPS), Series("b", "second", [0, 5])], y_scale="log"
-    ),
+    Panel("Decay", "step", "height", [Series("a", "first", STEPS), Series("b", "second", [0, 5])], y_scale="log"),
     Panel("Walk", "x", "y", [Series("walk", "path", 4)], references=[Reference("line", "limit")]),
 )
 
@@ -171,9 +169,7 @@ def test_an_explorer_without_compute_says_so() -> None:
 
 
 def test_a_run_that_ended_early_leaves_a_gap() -> None:
-    packed = Layout(PANELS).pack(
-        Frame({"a": [1.0, 2.0], "b": [1, 1], "walk": np.zeros((4, 2))}, {"line": 1.0})
-    )
+    packed = Layout(PANELS).pack(Frame({"a": [1.0, 2.0], "b": [1, 1], "walk": np.zeros((4, 2))}, {"line": 1.0}))
     np.testing.assert_array_equal(packed[:6], [1, 2, np.nan, np.nan, np.nan, np.nan])
 
 

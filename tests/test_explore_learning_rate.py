@@ -35,9 +35,7 @@ def test_the_slider_passes_through_all_three_regimes() -> None:
     assert e.position == [1.0], "the oscillating run is shown first"
     smooth, oscillating, diverged = (e.frame(i).curves for i in range(3))
     assert np.nanmin(smooth["correlation"]) > 0.5
-    assert (
-        np.nanmin(oscillating["windowed"]) < -0.5 and oscillating["loss"][-1] < 0.1 * oscillating["loss"][0]
-    )
+    assert np.nanmin(oscillating["windowed"]) < -0.5 and oscillating["loss"][-1] < 0.1 * oscillating["loss"][0]
     assert diverged["loss"][-1] > diverged["loss"][0]
 
 

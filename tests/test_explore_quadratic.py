@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -34,7 +36,7 @@ def test_the_steep_coordinate_flips_past_one_and_grows_past_two() -> None:
 def test_correlation_is_the_cosine_of_adjacent_gradients() -> None:
     curves = quadratic_frame(1.6, LAMBDA, START).curves
     g = LAMBDA * descend(1.6, LAMBDA, START)
-    cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(g[:-1], g[1:], strict=True)]
+    cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in itertools.pairwise(g)]
     np.testing.assert_allclose(np.asarray(curves["correlation"])[1:], cosines, rtol=1e-12)
     assert np.isnan(np.asarray(curves["correlation"])[0])
 

@@ -97,8 +97,7 @@ class FrameExplorer(anywidget.AnyWidget):
         """The frame shown first, as a picture."""
         position = np.unravel_index(self._initial, [len(s.values) for s in self._sliders])
         heading = ",  ".join(
-            f"{s.label} = {s.text(float(s.values[int(p)]))}"
-            for s, p in zip(self._sliders, position, strict=True)
+            f"{s.label} = {s.text(float(s.values[int(p)]))}" for s, p in zip(self._sliders, position, strict=True)
         )
         limits = [(p["x_range"], p["y_range"]) for p in self.spec["panels"]]
         return picture(self._panels, limits, self.frame(*(int(p) for p in position)), heading)
@@ -132,9 +131,7 @@ class FrameExplorer(anywidget.AnyWidget):
     def _index(self, position: Sequence[int]) -> int:
         counts = [len(s.values) for s in self._sliders]
         if len(position) != len(counts) or any(not 0 <= p < n for p, n in zip(position, counts, strict=True)):
-            raise ValueError(
-                f"a position must hold one index per slider, below {counts}, got {list(position)}"
-            )
+            raise ValueError(f"a position must hold one index per slider, below {counts}, got {list(position)}")
         return int(np.ravel_multi_index([int(p) for p in position], counts))
 
     @traitlets.validate("position")
@@ -142,9 +139,7 @@ class FrameExplorer(anywidget.AnyWidget):
         position = list(proposal["value"])
         ends = [len(s.values) - 1 for s in self._sliders]
         if len(position) != len(ends) or any(not 0 <= p <= e for p, e in zip(position, ends, strict=True)):
-            raise traitlets.TraitError(
-                f"position must hold one number per slider, from 0 to {ends}, got {position}"
-            )
+            raise traitlets.TraitError(f"position must hold one number per slider, from 0 to {ends}, got {position}")
         return position
 
     def _answer(self, _widget: Any, content: Any, _buffers: Any) -> None:
@@ -158,9 +153,7 @@ class FrameExplorer(anywidget.AnyWidget):
         reply = {"view": view, "id": number}
         try:
             if self._compute is None:
-                raise RuntimeError(
-                    "this explorer has stored frames only: give it compute= to go between them"
-                )
+                raise RuntimeError("this explorer has stored frames only: give it compute= to go between them")
             values = [float(v) for v in content["values"]]
             frame = self._compute(*values)
             row = self._layout.pack(frame)
@@ -185,10 +178,6 @@ def _check(panels: Sequence[Panel], sliders: Sequence[Slider], frames: Sequence[
         raise ValueError("an explorer needs at least one slider, got none")
     expected = int(np.prod([len(s.values) for s in sliders]))
     if len(frames) != expected:
-        raise ValueError(
-            f"an explorer needs a frame per combination of slider values, {expected}, got {len(frames)}"
-        )
+        raise ValueError(f"an explorer needs a frame per combination of slider values, {expected}, got {len(frames)}")
     if not alt.strip():
-        raise ValueError(
-            "alt must say what the figure shows, for readers who do not see it: got an empty text"
-        )
+        raise ValueError("alt must say what the figure shows, for readers who do not see it: got an empty text")

@@ -28,7 +28,7 @@ RATES = tuple(float(f"{rate:.2g}") for rate in np.geomspace(0.03, 6.0, 33))
 
 
 def train(
-    objective: Objective, lr: float, steps: int = 60, window: int = 5, sharpness_every: int = 4
+    objective: Objective, lr: float, steps: int = 60, window: int = 5, sharpness_every: int = 5
 ) -> xarray.Dataset:
     r"""Full-batch gradient descent from the objective's own start, with what the explorer draws.
 
@@ -69,13 +69,7 @@ def note(record: xarray.Dataset) -> str:
         return f"Smooth: the loss falls from {loss[0]:.2f} to {loss[-1]:.2g}; {pairs}."
     opposed = float(-np.diff(loss)[1:][mu[1:-1] < 0].sum() / (loss[0] - loss[-1]))
     # Where other steps raise the loss, these make up for it: their share then exceeds the whole.
-    share = (
-        "none"
-        if opposed <= 0
-        else f"{100 * opposed:.0f}\N{NO-BREAK SPACE}%"
-        if opposed <= 1
-        else "more than all"
-    )
+    share = "none" if opposed <= 0 else f"{100 * opposed:.0f}\N{NO-BREAK SPACE}%" if opposed <= 1 else "more than all"
     falls = f"The loss still falls from {loss[0]:.2f} to {loss[-1]:.2g}"
     return f"Oscillating: {pairs}. {falls}, {share} of it in those steps."
 
@@ -104,7 +98,7 @@ def learning_rate_explorer(
     model_options: dict[str, object] | None = None,
     steps: int = 60,
     window: int = 5,
-    sharpness_every: int = 4,
+    sharpness_every: int = 5,
     seed: int = 0,
     live: bool = True,
 ) -> FrameExplorer:

@@ -46,9 +46,7 @@ def static_html(state: Mapping[str, Any], frames: bytes, png: bytes, alt: str) -
     With JavaScript off, the picture stays; with it, the module takes its place. Everything is inline:
     browsers refuse module files on ``file://``, and a page that holds all it needs can be mailed.
     """
-    stored = json.dumps(
-        {**state, "live": False, "frames": base64.b64encode(frames).decode()}, allow_nan=False
-    )
+    stored = json.dumps({**state, "live": False, "frames": base64.b64encode(frames).decode()}, allow_nan=False)
     digest = hashlib.sha256(stored.encode()).hexdigest()[:12]
     module = SCRIPT.read_text(encoding="utf-8").replace("export default", "const widget =")
     image = base64.b64encode(png).decode()

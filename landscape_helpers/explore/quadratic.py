@@ -36,9 +36,7 @@ def quadratic_frame(product: float, curvatures: np.ndarray, start: np.ndarray, s
     gradient = x * curvatures
     norm = np.linalg.norm(gradient, axis=1)
     correlation = np.full(steps + 1, np.nan)
-    np.divide(
-        (gradient[1:] * gradient[:-1]).sum(1), norm[1:] * norm[:-1], out=correlation[1:], where=norm[1:] > 0
-    )
+    np.divide((gradient[1:] * gradient[:-1]).sum(1), norm[1:] * norm[:-1], out=correlation[1:], where=norm[1:] > 0)
     steep, flat = int(curvatures.argmax()), int(curvatures.argmin())
     return Frame(
         {
@@ -54,9 +52,7 @@ def quadratic_frame(product: float, curvatures: np.ndarray, start: np.ndarray, s
 
 def _note(product: float, last_correlation: float) -> str:
     if abs(product - 1) < 1e-9:
-        return (
-            "One step multiplies the steep coordinate by 0: it lands on the bottom, and the flat one is left."
-        )
+        return "One step multiplies the steep coordinate by 0: it lands on the bottom, and the flat one is left."
     factor = f"{1.0 - product:.2f}".replace("-", "\N{MINUS SIGN}")
     step = f"Each step multiplies the steep coordinate by {factor}"
     if product < 1:
@@ -65,11 +61,7 @@ def _note(product: float, last_correlation: float) -> str:
         return f"{step}: it flips for ever and never shrinks. This is the edge of stability."
     if product > 2:
         return f"{step}: it flips and grows. The descent diverges."
-    then = (
-        " Once it is gone, only the flat one is left, and gradients agree again."
-        if last_correlation > 0
-        else ""
-    )
+    then = " Once it is gone, only the flat one is left, and gradients agree again." if last_correlation > 0 else ""
     return f"{step}: it flips every time, and still shrinks.{then}"
 
 
@@ -120,9 +112,7 @@ def quadratic_explorer(
             y_range=(-2.0, 2.0),
             references=[Reference("zero", value=0.0, faint=True)],
         ),
-        Panel(
-            "Loss", "step", "f, log scale", [Series("loss", "loss", k)], y_scale="log", y_range=(1e-5, 1e2)
-        ),
+        Panel("Loss", "step", "f, log scale", [Series("loss", "loss", k)], y_scale="log", y_range=(1e-5, 1e2)),
         Panel(
             "Correlation of adjacent gradients",
             "step",

@@ -85,9 +85,7 @@ class Panel:
 
     def __post_init__(self) -> None:
         if self.y_scale not in ("linear", "log"):
-            raise ValueError(
-                f"y_scale of panel {self.title!r} must be 'linear' or 'log', got {self.y_scale!r}"
-            )
+            raise ValueError(f"y_scale of panel {self.title!r} must be 'linear' or 'log', got {self.y_scale!r}")
         if not 1 <= len(self.series) <= 5:
             raise ValueError(f"panel {self.title!r} must have 1 to 5 series, got {len(self.series)}")
         for name, limits in (("x_range", self.x_range), ("y_range", self.y_range)):
@@ -126,12 +124,7 @@ class Slider:
 
     def __post_init__(self) -> None:
         values = np.asarray(self.values, dtype=float)
-        if (
-            values.ndim != 1
-            or len(values) < 2
-            or not np.isfinite(values).all()
-            or (np.diff(values) <= 0).any()
-        ):
+        if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all() or (np.diff(values) <= 0).any():
             raise ValueError(
                 f"slider {self.label!r} needs at least two finite values in strictly increasing order, "
                 f"got {_shortened(values)}"
@@ -141,9 +134,7 @@ class Slider:
         if self.scale == "log" and values[0] <= 0:
             raise ValueError(f"log slider {self.label!r} needs values above 0, got {values[0]:g}")
         if not FORMAT.fullmatch(self.format):
-            raise ValueError(
-                f"format of slider {self.label!r} must look like '.2g' or '.2f', got {self.format!r}"
-            )
+            raise ValueError(f"format of slider {self.label!r} must look like '.2g' or '.2f', got {self.format!r}")
 
     def at(self, position: float) -> float:
         """The value at a position counted in values; in between, interpolated on the slider's scale."""
@@ -207,9 +198,7 @@ class Layout:
             for key, (where, shape) in self.series.items():
                 values = np.asarray(frame.curves[key], dtype=np.float64)
                 if values.shape[1:] != shape[1:] or values.ndim != len(shape) or len(values) > shape[0]:
-                    raise ValueError(
-                        f"curve {key!r} must have shape {shape} (or fewer points), got {values.shape}"
-                    )
+                    raise ValueError(f"curve {key!r} must have shape {shape} (or fewer points), got {values.shape}")
                 row[where.start : where.start + values.size] = values.reshape(-1)
             for key, index in self.references.items():
                 row[index] = frame.references[key]

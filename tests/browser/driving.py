@@ -118,9 +118,7 @@ def jupyterlab(folder: Path) -> Iterator[str]:
         f"--LabApp.workspaces_dir={folder / '.jupyter' / 'workspaces'}",
     ]  # fmt: skip
     with (folder / "lab.log").open("wb") as log:
-        server = subprocess.Popen(
-            command, env=os.environ | private | {"PYTHONPATH": path}, stdout=log, stderr=log
-        )
+        server = subprocess.Popen(command, env=os.environ | private | {"PYTHONPATH": path}, stdout=log, stderr=log)
         address = f"http://127.0.0.1:{port}"
         try:
             _wait_for(address, server, folder / "lab.log")

@@ -57,12 +57,8 @@ def ringing() -> FrameExplorer:
             "" if last == 61 else "Diverged: loss became non-finite at step 14.",
         )
 
-    slider = Slider(
-        "rate η", rates, scale="log", format=".3g", bands=[Band("calm", 0.01, 3.0), Band("wild", 3.0, 10)]
-    )
-    return FrameExplorer(
-        panels, [slider], [frame(r) for r in rates], alt="ringing curves", caption="A caption."
-    )
+    slider = Slider("rate η", rates, scale="log", format=".3g", bands=[Band("calm", 0.01, 3.0), Band("wild", 3.0, 10)])
+    return FrameExplorer(panels, [slider], [frame(r) for r in rates], alt="ringing curves", caption="A caption.")
 
 
 FIRST, SECOND = ringing(), quadratic_explorer()
@@ -201,9 +197,7 @@ def test_colours_follow_the_theme(page: Page) -> None:
     light = ink()
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
     dark = ink()
-    page.evaluate(
-        "document.documentElement.dataset.theme = 'light'; document.body.dataset.jpThemeLight = 'false'"
-    )
+    page.evaluate("document.documentElement.dataset.theme = 'light'; document.body.dataset.jpThemeLight = 'false'")
     assert ink() == dark != light
     page.emulate_media(color_scheme="dark")
     page.evaluate("delete document.body.dataset.jpThemeLight")
