@@ -13,11 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
 _SHORTCUT_NAMES = {"downsample", "shortcut"}
+
+
+Vector = TypeVar("Vector", torch.Tensor, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -36,11 +41,12 @@ class Layer:
     slices: tuple[slice, ...]
     size: int
 
-    def of(self, vector: torch.Tensor) -> torch.Tensor:
-        """The layer's entries of ``vector`` (P,), as a view where they are one contiguous range."""
+    def of(self, vector: Vector) -> Vector:
+        """The layer's entries of ``vector`` (P,), a tensor or an array; a view where they are one contiguous range."""
         if len(self.slices) == 1:
             return vector[self.slices[0]]
-        return torch.cat([vector[s] for s in self.slices])
+        pieces = [vector[s] for s in self.slices]
+        return torch.cat(pieces) if isinstance(vector, torch.Tensor) else np.concatenate(pieces)
 
 
 def trainable_parameters(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
