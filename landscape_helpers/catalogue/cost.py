@@ -1,0 +1,96 @@
+r"""What a run costs, from the shape of its network, without building it.
+
+A forward pass takes 2 floating-point operations per multiply-accumulate, a gradient step 6 (the backward pass costs twice
+the forward one). Only convolutions and linear layers are counted; normalisation, correlations and sharpness are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+FLOP_PER_MAC_AND_STEP = 6
+
+# (channels, height, width), classes, training images of the whole set.
+DATA_SIZES: dict[str, tuple[tuple[int, int, int], int, int]] = {
+    "digits": ((1, 8, 8), 10, 1_500),
+    "mnist": ((1, 28, 28), 10, 60_000),
+    "svhn": ((3, 32, 32), 10, 73_257),
+    "cifar10": ((3, 32, 32), 10, 50_000),
+    "cifar100": ((3, 32, 32), 100, 50_000),
+}
+VGG = {"vgg11": (1, 1, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3)}
+RESNET = {"resnet10": (1, 1, 1, 1), "resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
+Shape = tuple[int, int, int]
+
+
+def run_pflop(parameters: Mapping[str, Any]) -> float | None:
+    """10^15 floating-point operations of one seed: 6 x MAC per image x images x steps.
+
+    None where the network or the data set is not one of ours, so that nothing is known.
+    """
+    if parameters["data"] not in DATA_SIZES:
+        return None
+    (channels, height, width), classes, available = DATA_SIZES[parameters["data"]]
+    shape = (channels, height // parameters["pool"], width // parameters["pool"])
+    macs = forward_macs(parameters["model"], shape, classes, **parameters["model_options"])
+    if macs is None:
+        return None
+    images = parameters["n_train"] or available
+    # steps + 1 gradients: the last one is recorded too.
+    return FLOP_PER_MAC_AND_STEP * macs * images * (parameters["steps"] + 1) / 1e15
+
+
+def forward_macs(model: str, shape: Shape, classes: int, **options: Any) -> int | None:
+    """Multiply-accumulates of one image's forward pass, or None for a network that is not listed here."""
+    name = model.removesuffix("_bn")
+    builders: dict[str, Callable[[], int]] = {
+        "softmax": lambda: shape[0] * shape[1] * shape[2] * classes,
+        "mlp": lambda: _mlp(shape, classes, options.get("hidden", (128,))),
+        "cnn": lambda: _cnn(shape, classes, options.get("width", 32)),
+        **{v: (lambda v=v: _vgg(shape, classes, VGG[v], options.get("width", 64))) for v in VGG},
+        **{r: (lambda r=r: _resnet(shape, classes, RESNET[r], options.get("width", 64))) for r in RESNET},
+    }
+    return builders[name]() if name in builders else None
+
+
+def _mlp(shape: Shape, classes: int, hidden: tuple[int, ...]) -> int:
+    sizes = [shape[0] * shape[1] * shape[2], *hidden, classes]
+    return sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+
+
+def _cnn(shape: Shape, classes: int, width: int) -> int:
+    channels, h, w = shape
+    macs = 0
+    for outputs in (width, 2 * width, 4 * width):
+        macs += 9 * channels * outputs * h * w
+        channels, h, w = outputs, h // 2, w // 2
+    return macs + channels * h * w * classes
+
+
+def _vgg(shape: Shape, classes: int, stages: tuple[int, ...], width: int) -> int:
+    channels, h, w = shape
+    macs = 0
+    for count, multiple in zip(stages, (1, 2, 4, 8, 8), strict=True):
+        for _ in range(count):
+            macs += 9 * channels * multiple * width * h * w
+            channels = multiple * width
+        if min(h, w) >= 2:
+            h, w = h // 2, w // 2
+    return macs + channels * h * w * classes
+
+
+def _resnet(shape: Shape, classes: int, blocks: tuple[int, ...], width: int) -> int:
+    channels, h, w = shape
+    macs = 9 * channels * width * h * w
+    channels = width
+    for stage, count in enumerate(blocks):
+        outputs = width * 2**stage
+        if stage:
+            h, w = (h + 1) // 2, (w + 1) // 2
+        for _ in range(count):
+            macs += 9 * (channels + outputs) * outputs * h * w
+            if channels != outputs:
+                macs += channels * outputs * h * w
+            channels = outputs
+    return macs + channels * classes

@@ -1,0 +1,167 @@
+"""Reading a catalogue from YAML; every mistake is one clear line that names the place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from .model import PROFILES, Catalogue, Claim, Figure, Level, Measurement, Run, Scale, map_epochs
+
+BASES = ("P", "C", "P+C", "ours")
+LEVELS: tuple[Level, ...] = ("reproduced", "partly")
+RUN_KEYS = {"experiment", "network", "paper_steps", "matrix_epochs", "parameters", *PROFILES}
+CLAIM_KEYS = {"basis", "figures", "statement", "measurements", "paper_value", "remark", *LEVELS}
+FIGURE_KEYS = {"title", "what", "reported", "runs", "presentation", "checks"}
+FILE_KEYS = {"paper", "experiments", "scales", "runs", "figures", "claims"}
+Tree = Mapping[str, Any]
+
+
+@cache
+def load_catalogue() -> Catalogue:
+    """The catalogue of all papers, from the YAML files of this package."""
+    files = sorted(f for f in resources.files(__package__).iterdir() if f.name.endswith(".yaml"))
+    parts = [parse_catalogue(f.read_text("utf-8"), f.name) for f in files]
+    merged: dict[str, dict[str, Any]] = {"papers": {}, "figures": {}, "runs": {}, "claims": {}}
+    for part in parts:
+        for kind, table in merged.items():
+            added = getattr(part, kind)
+            if twice := set(table) & set(added):
+                raise ValueError(f"catalogue: {kind} {sorted(twice)[0]!r} stands in two files")
+            table.update(added)
+    return Catalogue(**merged)
+
+
+def parse_catalogue(text: str, source: str = "catalogue") -> Catalogue:
+    """The catalogue of one paper.
+
+    Raises:
+        ValueError: a key, run, profile or parameter that is unknown, missing or of the wrong kind.
+    """
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
+    _keys(tree, FILE_KEYS, source, required=FILE_KEYS)
+    paper = tree["paper"]
+    _keys(paper, {"key", "title", "authors", "year"}, f"{source}: paper", required={"key", "title", "year"})
+    _keys(tree["scales"], set(PROFILES), f"{source}: scales", required=set(PROFILES))
+    key = paper["key"]
+    runs = {name: _run(name, body, tree, f"{source}: run {name}") for name, body in tree["runs"].items()}
+    figures = {name: _figure(name, body, key, runs, f"{source}: {name}") for name, body in tree["figures"].items()}
+    claims = {
+        name: _claim(name, body, "claim", key, tuple(body.get("figures", ())), runs, f"{source}: {name}")
+        for name, body in tree["claims"].items()
+    }
+    for claim in claims.values():
+        if missing := [f for f in claim.figures if f not in figures]:
+            raise ValueError(f"{source}: {claim.id}: evidence names unknown figure {missing[0]!r}")
+    return Catalogue({key: paper}, figures, runs, claims)
+
+
+def _run(name: str, body: Tree, tree: Tree, where: str) -> Run:
+    _keys(body, RUN_KEYS, where, required={"network", "paper_steps", *PROFILES})
+    experiment = body.get("experiment", next(iter(tree["experiments"])))
+    if experiment not in tree["experiments"]:
+        raise ValueError(f"{where}: unknown experiment {experiment!r}")
+    epochs = tuple(body.get("matrix_epochs", ()))
+    scales: dict[str, Scale] = {}
+    unavailable: dict[str, str] = {}
+    for profile in PROFILES:
+        block = body[profile]
+        if "unavailable" in block:
+            unavailable[profile] = block["unavailable"]
+            continue
+        layers = [tree["experiments"][experiment], tree["scales"][profile], body.get("parameters", {}), block]
+        scales[profile] = _scale(layers, body["paper_steps"], epochs, f"{where} at {profile}")
+    return Run(name, experiment, body["network"], body["paper_steps"], epochs, scales, unavailable)
+
+
+def _scale(layers: Iterable[Tree], paper_steps: int, epochs: tuple[int, ...], where: str) -> Scale:
+    """Later layers win; ``model_options`` are merged key by key."""
+    defaults, *changes = layers
+    parameters = dict(defaults)
+    seeds: Any = None
+    note: Any = None
+    for layer in changes:
+        _keys(layer, {*defaults, "seeds", "note"}, where)
+        options = {**parameters["model_options"], **layer.get("model_options", {})}
+        parameters.update({k: v for k, v in layer.items() if k in defaults}, model_options=options)
+        seeds, note = layer.get("seeds", seeds), layer.get("note", note)
+    if not (isinstance(seeds, list) and seeds and all(type(s) is int and s >= 0 for s in seeds)):
+        raise ValueError(f"{where}: seeds must be a list of whole numbers of at least 0, got {seeds!r}")
+    if not isinstance(note, str) or not note:
+        raise ValueError(f"{where}: a note must say how the run is reduced, got {note!r}")
+    if not parameters["matrices_at"]:
+        parameters["matrices_at"] = map_epochs(epochs, parameters["steps"] / paper_steps)
+    return Scale(parameters, tuple(seeds), note)
+
+
+def _figure(name: str, body: Tree, paper: str, runs: Mapping[str, Run], where: str) -> Figure:
+    _keys(body, FIGURE_KEYS, where, required={"title", "what", "reported", "runs"})
+    if missing := [r for r in body["runs"] if r not in runs]:
+        raise ValueError(f"{where}: unknown run {missing[0]!r}")
+    checks = []
+    for check_id, check in body.get("checks", {}).items():
+        if not check_id.startswith(name + "-"):
+            raise ValueError(f"{where}: check {check_id!r} must be named after its figure, {name}-...")
+        checks.append(_claim(check_id, check, "check", paper, (name,), runs, f"{where}: {check_id}"))
+    return Figure(
+        name,
+        paper,
+        body["title"],
+        body["what"].strip(),
+        body["reported"].strip(),
+        tuple(body["runs"]),
+        tuple(checks),
+        body.get("presentation", {}),
+    )
+
+
+def _claim(
+    claim_id: str,
+    body: Tree,
+    kind: str,
+    paper: str,
+    figures: tuple[str, ...],
+    runs: Mapping[str, Run],
+    where: str,
+) -> Claim:
+    _keys(body, CLAIM_KEYS, where, required={"basis", "statement", "measurements", "reproduced"})
+    if body["basis"] not in BASES:
+        raise ValueError(f"{where}: basis must be one of {', '.join(BASES)}, got {body['basis']!r}")
+    measurements = tuple(_measurement(n, m, runs, f"{where}: {n}") for n, m in body["measurements"].items())
+    predicates: dict[Level, str] = {level: str(body[level]).strip() for level in LEVELS if level in body}
+    return Claim(
+        claim_id,
+        paper,
+        kind,
+        body["basis"],
+        figures,
+        body["statement"].strip(),
+        measurements,
+        predicates,
+        body.get("paper_value"),
+        body.get("remark"),
+    )
+
+
+def _measurement(name: str, body: Tree, runs: Mapping[str, Run], where: str) -> Measurement:
+    if not isinstance(body, Mapping) or not {"measure", "run"} <= set(body):
+        raise ValueError(f"{where}: a measurement needs `measure` and `run`, got {body!r}")
+    if body["run"] not in runs:
+        raise ValueError(f"{where}: unknown run {body['run']!r}")
+    arguments = {k: v for k, v in body.items() if k not in ("measure", "run", "optional")}
+    return Measurement(name, body["measure"], body["run"], arguments, bool(body.get("optional", False)))
+
+
+def _keys(tree: Any, allowed: set[str], where: str, required: Iterable[str] = ()) -> None:
+    if not isinstance(tree, Mapping):
+        raise ValueError(f"{where}: expected keys and values, got {tree!r}")
+    if unknown := sorted(str(k) for k in set(tree) - allowed):
+        raise ValueError(f"{where}: unknown key {unknown[0]!r}, expected one of {', '.join(sorted(allowed))}")
+    if missing := sorted(set(required) - set(tree)):
+        raise ValueError(f"{where}: {missing[0]!r} is missing")

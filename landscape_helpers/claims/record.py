@@ -1,0 +1,137 @@
+"""One run's record as measures see it: numpy arrays, with the paper's epochs translated into the run's steps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import xarray
+
+Array = np.ndarray
+
+
+class NotRecorded(ValueError):
+    """The run exists but does not hold what a measure needs; the claim is then "not run", with this reason."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """The dataset of one run and seed.
+
+    Attributes:
+        dataset: as :func:`landscape_helpers.experiments.gradient_oscillation.run` returns it.
+        epoch_scale: steps of this run per epoch of the paper's, steps / paper_steps.
+        planned_steps: K as asked for; a run that ended earlier has a shorter ``step`` dimension.
+    """
+
+    dataset: xarray.Dataset
+    epoch_scale: float = 1.0
+    planned_steps: int | None = None
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self.dataset:
+            raise NotRecorded(f"the run holds no {name}")
+        return np.asarray(self.dataset[name].values, dtype=np.float64)
+
+    @cached_property
+    def last_step(self) -> int:
+        return self.dataset.sizes["step"] - 1
+
+    @cached_property
+    def layers(self) -> list[str]:
+        return [str(name) for name in self.dataset["layer"].values]
+
+    def window(
+        self,
+        start: float | None = None,
+        end: float | None = None,
+        first: float | None = None,
+        last: float | None = None,
+    ) -> slice:
+        """The steps of a window of epochs, both ends included, or of a share of the recorded run.
+
+        A window that reaches past the last recorded step of a run that ended early is empty, rather than being judged on
+        the part that happens to exist.
+
+        Args:
+            start, end: the paper's epochs; None for the run's own start or end.
+            first, last: instead, a share in (0, 1]: ``first=0.2`` is the first 20 % of the recorded steps.
+        """
+        K = self.last_step
+        if first is not None or last is not None:
+            if (first is not None and last is not None) or start is not None or end is not None:
+                raise ValueError("a window is given by start and end, by first, or by last")
+            if first is not None:
+                return slice(0, math.floor(first * K) + 1)
+            assert last is not None
+            return slice(math.ceil((1 - last) * K), K + 1)
+        low = 0 if start is None else math.ceil(start * self.epoch_scale)
+        high = K if end is None else math.floor(end * self.epoch_scale)
+        if high > K or low > K:
+            return slice(0, 0)
+        return slice(low, high + 1)
+
+    def step_of(self, epoch: float) -> int:
+        """The step at the paper's epoch."""
+        return round(epoch * self.epoch_scale)
+
+    def epoch_of(self, step: float) -> float:
+        """The paper's epoch at a step; NaN stays NaN."""
+        return step / self.epoch_scale
+
+    def layer_indices(self, which: str) -> list[int]:
+        """Positions of "all", "shown", "first" or "last" layers, or of the layer of that name."""
+        L = len(self.layers)
+        match which:
+            case "all":
+                return list(range(L))
+            case "shown":
+                return shown_layers(L)
+            case "first":
+                return [0]
+            case "last":
+                return [L - 1]
+        if which in self.layers:
+            return [self.layers.index(which)]
+        raise ValueError(f"unknown layers {which!r}: expected all, shown, first, last or one of {', '.join(self.layers)}")
+
+
+def shown_layers(n_layers: int, count: int = 4) -> list[int]:
+    """Which layers stand for a network in a figure: the first, the last and evenly spaced ones between them.
+
+    The paper shows "a subset of the layers" (Section III-C) and names only the first and the last; four is our choice.
+
+    >>> shown_layers(38)
+    [0, 12, 25, 37]
+    """
+    return sorted({round(i) for i in np.linspace(0, n_layers - 1, min(count, n_layers))})
+
+
+def mean(values: Array) -> float:
+    """Mean of the finite entries; NaN without a warning where there are none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else math.nan
+
+
+def median(values: Array) -> float:
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else math.nan
+
+
+def pearson(a: Array, b: Array) -> float:
+    """Correlation coefficient over the entries finite in both; NaN where fewer than three or one is constant."""
+    both = np.isfinite(a) & np.isfinite(b)
+    if both.sum() < 3:
+        return math.nan
+    a, b = a[both] - a[both].mean(), b[both] - b[both].mean()
+    norm = math.sqrt(float(a @ a) * float(b @ b))
+    return float(a @ b) / norm if norm > 0 else math.nan
+
+
+def ranks(values: Array) -> Array:
+    """Ranks from 0, ties sharing their mean rank."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return (ends - (counts + 1) / 2)[inverse]
