@@ -190,9 +190,10 @@ class Catalogue:
             parameters["matrices_at"] = map_epochs(found.matrix_epochs, factor)
         changed = tuple(k for k in changes if parameters[k] != scale.parameters[k])
         chosen = scale.seeds if seeds is None else tuple(seeds)
-        return RunSpec(
-            run, profile, found.experiment, found.network, parameters, chosen, scale.note, factor, changed
-        )
+        note = scale.note
+        if changed:
+            note += " (changed: " + ", ".join(f"{k}={parameters[k]}" for k in changed) + ")"
+        return RunSpec(run, profile, found.experiment, found.network, parameters, chosen, note, factor, changed)
 
     def runs_of(self, ids: Iterable[str]) -> tuple[str, ...]:
         """The runs that figures and run names stand for, each once.

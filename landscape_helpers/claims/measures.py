@@ -73,7 +73,7 @@ def decrease_share(r: Record, *, smoothed: bool = False) -> float:
     .. math:: R=\frac{\sum_{k:\bar\mu_k<0}(L_k-L_{k+1})}{L_0-L_K}
 
     The first h - 1 steps have no :math:`\bar\mu_k` and count as not oscillating. R can leave [0, 1]: single steps of an
-    oscillating run raise the loss.
+    oscillating run raise the loss. NaN where the loss did not decrease at all.
 
     Args:
         smoothed: replace the loss by its trapezoidal mean over three points, :math:`(L_{k-1}+2L_k+L_{k+1})/4`
@@ -320,7 +320,7 @@ def _sign(direction: str) -> int:
 
 
 def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole != 0 and math.isfinite(whole) else math.nan
+    return part / whole if whole > 0 and math.isfinite(whole) else math.nan
 
 
 def _divide(a: Array, b: Array) -> Array:

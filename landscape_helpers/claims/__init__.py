@@ -1,0 +1,24 @@
+"""From stored runs to verdicts: measures, a predicate language, and the ledger."""
+
+from .expression import Outcome, evaluate
+from .ledger import VERDICTS, judge, ledger
+from .measures import MEASURES, check_arguments, measure
+from .phases import Change, Phases, phases
+from .record import NotRecorded, Record, shown_layers
+
+__all__ = [
+    "MEASURES",
+    "VERDICTS",
+    "Change",
+    "NotRecorded",
+    "Outcome",
+    "Phases",
+    "Record",
+    "check_arguments",
+    "evaluate",
+    "judge",
+    "ledger",
+    "measure",
+    "phases",
+    "shown_layers",
+]

@@ -1,0 +1,246 @@
+"""The ledger: every check of every figure and every claim, with what was measured and what follows.
+
+A claim is decided seed by seed and then over the seeds: *reproduced* if every seed satisfies its predicate, *not reproduced*
+if no seed satisfies it nor the predicate for "partly", else *partly*. Without the runs it needs it is *not run*.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from ..catalogue import PROFILES, Catalogue, Claim, Measurement, RunSpec, load_catalogue
+from ..catalogue.model import check_profile
+from ..store import Store
+from .expression import Outcome, evaluate
+from .measures import measure
+from .record import NotRecorded, Record
+
+VERDICTS = ("reproduced", "partly", "not reproduced", "not run")
+Row = dict[str, Any]
+
+
+def ledger(profile: str | None = None, paper: str | None = None, store: Store | None = None) -> list[Row]:
+    """One row per check and claim, figures first.
+
+    Args:
+        profile: "smoke", "laptop" or "paper"; None takes for each row the highest at which its runs are stored.
+        paper: a paper's key, such as "GO"; None for all.
+        store: where results lie; by default the standard places.
+
+    Returns:
+        Rows with ``id, paper, figure, kind, basis, statement, verdict, measured, measured_text, expected, margin, profile,
+        seeds, stale, reason``. ``measured`` gives for each number its median, lowest and highest value and the values by
+        seed. ``margin`` is that of the worst seed: how far inside the bound "reproduced" the measured values lie, negative
+        outside. ``stale`` says that a result by earlier code was used. Unknown numbers are NaN.
+
+    Raises:
+        ValueError: an unknown profile or paper.
+    """
+    catalogue = load_catalogue()
+    if profile is not None:
+        check_profile(profile)
+    if paper is not None and paper not in catalogue.papers:
+        raise ValueError(f"unknown paper {paper!r}: expected one of {', '.join(catalogue.papers)}")
+    shelf = _Shelf(catalogue, store or Store())
+    checks = [check for figure in catalogue.figures.values() for check in figure.checks]
+    chosen = [c for c in (*checks, *catalogue.claims.values()) if paper in (None, c.paper)]
+    return [_row(claim, profile, shelf) for claim in chosen]
+
+
+@dataclass(frozen=True)
+class _Result:
+    record: Record
+    stale: bool
+    status: str
+
+
+class _Shelf:
+    """Stored runs, each read once."""
+
+    def __init__(self, catalogue: Catalogue, store: Store) -> None:
+        self.catalogue, self.store = catalogue, store
+        self.read = cache(self._read)
+        self.available = cache(self._available)
+
+    def spec(self, run: str, profile: str) -> RunSpec | None:
+        return self.catalogue.spec(run, profile) if profile in self.catalogue.runs[run].scales else None
+
+    def _available(self, run: str, profile: str) -> tuple[int, ...]:
+        """Seeds with a result."""
+        spec = self.spec(run, profile)
+        return tuple(s for s in spec.seeds if self.store.find(spec, s)) if spec else ()
+
+    def _read(self, run: str, profile: str, seed: int) -> _Result:
+        spec = self.spec(run, profile)
+        assert spec is not None
+        found = self.store.find(spec, seed)
+        assert found is not None
+        dataset = found.load()
+        record = Record(dataset, spec.epoch_scale, spec.parameters["steps"])
+        return _Result(record, found.stale, str(dataset.attrs.get("status", "completed")))
+
+    def why_missing(self, run: str, profile: str) -> str:
+        if profile not in self.catalogue.runs[run].scales:
+            return f"{run} has no {profile} scale: {self.catalogue.runs[run].unavailable[profile]}"
+        data = self.catalogue.runs[run].scales[profile].parameters["data"]
+        return f"{run} is not stored at {profile} scale (data set {data})"
+
+
+def _row(claim: Claim, profile: str | None, shelf: _Shelf) -> Row:
+    chosen = profile or _highest(claim, shelf)
+    row: Row = {
+        "id": claim.id,
+        "paper": claim.paper,
+        "figure": ", ".join(claim.figures),
+        "kind": claim.kind,
+        "basis": claim.basis,
+        "statement": claim.statement,
+        "verdict": "not run",
+        "measured": {},
+        "measured_text": "",
+        "expected": _expected(claim),
+        "margin": math.nan,
+        "profile": chosen,
+        "seeds": [],
+        "stale": False,
+        "reason": "",
+    }
+    if chosen is None:
+        wanted = _required(claim)
+        which = f"all of {', '.join(wanted)}" if wanted else f"any of {', '.join(claim.runs)}"
+        return row | {"reason": f"no scale has {which} stored"}
+    absent = [run for run in claim.runs if not shelf.available(run, chosen)]
+    blocking = [run for run in absent if run in _required(claim)]
+    if blocking or len(absent) == len(claim.runs):
+        return row | {"reason": "; ".join(shelf.why_missing(run, chosen) for run in blocking or absent)}
+    seeds = _seeds(claim, chosen, shelf, absent)
+    if not seeds:
+        return row | {"reason": f"its runs have no seed in common at {chosen} scale"}
+    try:
+        by_seed = [_measure(claim, chosen, seed, shelf) for seed in seeds]
+    except NotRecorded as error:
+        return row | {"reason": str(error)}
+    verdict, outcomes = judge(claim.predicates, by_seed)
+    used = [run for run in claim.runs if run not in absent]
+    measured = {m.name: _summary([values[m.name] for values in by_seed]) for m in claim.measurements}
+    return row | {
+        "verdict": verdict,
+        "measured": measured,
+        "measured_text": "; ".join(f"{name} {_text(s)}" for name, s in measured.items()),
+        "margin": _worst(outcomes),
+        "seeds": list(seeds),
+        "stale": any(
+            shelf.read(run, chosen, s).stale for run in used for s in seeds if s in shelf.available(run, chosen)
+        ),
+        "reason": "; ".join(_remarks(claim, chosen, seeds, used, absent, shelf)),
+    }
+
+
+def judge(
+    predicates: Mapping[Any, str], by_seed: Sequence[Mapping[str, float]]
+) -> tuple[str, list[Outcome]]:
+    """The verdict over seeds, and each seed's outcome of the predicate "reproduced".
+
+    Args:
+        predicates: "reproduced" and perhaps "partly", as expressions.
+        by_seed: the measured numbers of each seed, at least one.
+    """
+    if not by_seed:
+        raise ValueError("a verdict needs the numbers of at least one seed")
+    outcomes = [evaluate(predicates["reproduced"], values) for values in by_seed]
+    if all(o.satisfied for o in outcomes):
+        return "reproduced", outcomes
+    weaker = predicates.get("partly")
+    partly = any(o.satisfied for o in outcomes) or (
+        weaker is not None and any(evaluate(weaker, values).satisfied for values in by_seed)
+    )
+    return ("partly" if partly else "not reproduced"), outcomes
+
+
+def _required(claim: Claim) -> list[str]:
+    """Runs without which the claim is not run: those of measurements that are not optional."""
+    return list(dict.fromkeys(m.run for m in claim.measurements if not m.optional))
+
+
+def _highest(claim: Claim, shelf: _Shelf) -> str | None:
+    """The highest profile that has every required run; for a claim with none required, any of its runs."""
+    for profile in reversed(PROFILES):
+        required = _required(claim)
+        stored = [bool(shelf.available(run, profile)) for run in required or claim.runs]
+        if all(stored) if required else any(stored):
+            return profile
+    return None
+
+
+def _seeds(claim: Claim, profile: str, shelf: _Shelf, absent: Sequence[str]) -> list[int]:
+    """Seeds that all required runs have; for a claim with none required, that any run has."""
+    required = _required(claim)
+    held = [set(shelf.available(run, profile)) for run in required or claim.runs if run not in absent]
+    return sorted(set.intersection(*held) if required else set.union(*held))
+
+
+def _measure(claim: Claim, profile: str, seed: int, shelf: _Shelf) -> dict[str, float]:
+    return {m.name: _one(m, profile, seed, shelf) for m in claim.measurements}
+
+
+def _one(m: Measurement, profile: str, seed: int, shelf: _Shelf) -> float:
+    if m.optional and seed not in shelf.available(m.run, profile):
+        return math.nan
+    return measure(m.measure, shelf.read(m.run, profile, seed).record, **m.arguments)
+
+
+def _remarks(
+    claim: Claim, profile: str, seeds: Sequence[int], used: Sequence[str], absent: Sequence[str], shelf: _Shelf
+) -> list[str]:
+    """What a reader of the verdict has to know: parts not run, seeds missing, windows mapped, runs that ended early."""
+    remarks = [shelf.why_missing(run, profile) for run in absent]
+    for run in used:
+        spec = shelf.spec(run, profile)
+        assert spec is not None
+        if spec.epoch_scale != 1:
+            paper_steps = shelf.catalogue.runs[run].paper_steps
+            remarks.append(f"{run}: epochs mapped to {spec.parameters['steps']:,} of {paper_steps:,} steps")
+        if len(held := shelf.available(run, profile)) < len(spec.seeds):
+            remarks.append(f"{run}: {len(held)} of {len(spec.seeds)} seeds stored")
+        for seed in seeds:
+            if seed in held and (status := shelf.read(run, profile, seed).status) != "completed":
+                remarks.append(f"{run}, seed {seed}: {status}")
+    return remarks + ([claim.remark] if claim.remark else [])
+
+
+def _expected(claim: Claim) -> str:
+    text = " ".join(claim.predicates["reproduced"].split())
+    if "partly" in claim.predicates:
+        text += "; partly: " + " ".join(claim.predicates["partly"].split())
+    return text + (f" (paper: {claim.paper_value})" if claim.paper_value else "")
+
+
+def _worst(outcomes: Sequence[Outcome]) -> float:
+    margins = [o.margin for o in outcomes]
+    return math.nan if any(map(math.isnan, margins)) else min(margins)
+
+
+def _summary(values: Sequence[float]) -> dict[str, Any]:
+    known = [v for v in values if not math.isnan(v)]
+    return {
+        "median": statistics.median(known) if known else math.nan,
+        "low": min(known, default=math.nan),
+        "high": max(known, default=math.nan),
+        "values": list(values),
+    }
+
+
+def _text(summary: Mapping[str, Any]) -> str:
+    values = summary["values"]
+    absent = sum(math.isnan(v) for v in values)
+    if absent == len(values):
+        return "none"
+    text = f"{summary['median']:.4g}"
+    if summary["low"] != summary["high"]:
+        text += f" [{summary['low']:.4g}, {summary['high']:.4g}]"
+    return text + (f", none in {absent} of {len(values)} seeds" if absent else "")
