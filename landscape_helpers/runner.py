@@ -1,0 +1,179 @@
+"""From the catalogue to results: which runs are missing, computing them, and handing them over."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from .catalogue import PROFILES, RunSpec, load_catalogue
+from .fingerprint import PACKAGE
+from .store import Store
+
+if TYPE_CHECKING:
+    import xarray
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to compute: a run at a profile with one seed."""
+
+    spec: RunSpec
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.spec.run} at {self.spec.profile} scale, seed {self.seed}"
+
+
+# Called with (job, step, steps, loss) after each step.
+Progress = Callable[[Job, int, int, float], None]
+
+
+def specs_for(
+    ids: Iterable[str],
+    profile: str,
+    overrides: Mapping[str, Any] | None = None,
+    seeds: Sequence[int] | None = None,
+) -> list[RunSpec]:
+    """What the figures and runs of these ids need at a profile.
+
+    Raises:
+        ValueError: an id, profile, parameter or scale that does not exist.
+    """
+    catalogue = load_catalogue()
+    return [catalogue.spec(run, profile, overrides, seeds) for run in catalogue.runs_of(ids)]
+
+
+def validate(specs: Iterable[RunSpec]) -> None:
+    """Refuse what cannot be computed, before any work: parameters out of range, a data set that is not here.
+
+    Raises:
+        ValueError, FileNotFoundError: with one line that says what and why.
+    """
+    from .data import load_data
+
+    loaded: set[tuple[str, int | None]] = set()
+    for spec in specs:
+        if any(type(seed) is not int or seed < 0 for seed in spec.seeds) or not spec.seeds:
+            raise ValueError(f"seeds must be whole numbers of at least 0, got {list(spec.seeds)}")
+        experiment(spec.experiment).validate(spec.parameters)
+        wanted = (spec.parameters["data"], spec.parameters["n_train"])
+        if wanted not in loaded:
+            load_data(wanted[0], n_train=wanted[1])
+            loaded.add(wanted)
+
+
+def missing(specs: Iterable[RunSpec], store: Store) -> list[Job]:
+    """The results that the store does not hold by the present code."""
+    jobs = [Job(spec, seed) for spec in specs for seed in spec.seeds]
+    return [job for job in jobs if (found := store.find(job.spec, job.seed)) is None or found.stale]
+
+
+def compute(job: Job, store: Store, device: str = "cpu", progress: Progress | None = None) -> Path:
+    """Compute one result and store it; an interrupted one is resumed from its checkpoint.
+
+    A run whose loss becomes non-finite is a result too: what was recorded before is kept, and ``status`` says so.
+    """
+    checkpoint = store.checkpoint(job.spec, job.seed)
+    report = None if progress is None else lambda step, steps, loss: progress(job, step, steps, loss)
+    dataset = experiment(job.spec.experiment).run(
+        dict(job.spec.parameters), seed=job.seed, device=device, checkpoint=checkpoint, progress=report
+    )
+    path = store.save(job.spec, job.seed, dataset)
+    checkpoint.unlink(missing_ok=True)
+    if checkpoint.parent.is_dir() and not any(checkpoint.parent.iterdir()):
+        checkpoint.parent.rmdir()
+    return path
+
+
+def results(
+    ids: str | Iterable[str],
+    profile: str | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    seeds: Sequence[int] | None = None,
+    store: Store | None = None,
+    run_missing: bool = False,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> dict[str, xarray.Dataset]:
+    """The runs of figures or of run names, each a dataset with a leading ``seed`` dimension.
+
+    Args:
+        ids: a figure, a run, or several: ``"GO-F02"``, ``["cnn", "vgg16"]``.
+        profile: "smoke", "laptop" or "paper"; None for the highest at which all of them are stored.
+        overrides, seeds: as :meth:`~landscape_helpers.catalogue.Catalogue.spec`; they need a profile.
+        run_missing: compute what the store lacks; otherwise it must be there. A result of earlier code is used as it is
+            when nothing is computed, and its ``stale`` attribute says so.
+
+    Returns:
+        By run name; attributes are those of the first seed's file, with ``seeds``, ``stale`` (0 or 1), ``network``,
+        ``scale_note``, ``epoch_scale`` and the ``status`` of every seed.
+
+    Raises:
+        FileNotFoundError: a result is not stored and ``run_missing`` is off; says which command computes it.
+    """
+    names = [ids] if isinstance(ids, str) else list(ids)
+    store = store or Store()
+    if profile is None:
+        profile = highest_profile(names, store)
+    specs = specs_for(names, profile, overrides, seeds)
+    if run_missing and (jobs := missing(specs, store)):
+        validate(specs)
+        for job in jobs:
+            compute(job, store, device, progress)
+    return {spec.run: load(spec, store) for spec in specs}
+
+
+def load(spec: RunSpec, store: Store) -> xarray.Dataset:
+    """All seeds of one run in one dataset (see :func:`results`); a shorter run is filled with NaN to the longest."""
+    import xarray
+
+    parts: list[xarray.Dataset] = []
+    stale = False
+    for seed in spec.seeds:
+        found = store.find(spec, seed)
+        if found is None:
+            raise FileNotFoundError(
+                f"no stored result of {Job(spec, seed)}: compute it with "
+                f"`python -m {PACKAGE} run {spec.run} --profile {spec.profile}`"
+            )
+        stale |= found.stale
+        parts.append(found.load())
+    together = xarray.concat(
+        parts, xarray.Variable("seed", list(spec.seeds)), join="outer", combine_attrs="override", data_vars="all"
+    )
+    return together.assign_attrs(
+        seeds=list(spec.seeds),
+        stale=int(stale),
+        network=spec.network,
+        scale_note=spec.note,
+        epoch_scale=spec.epoch_scale,
+        status="; ".join(f"seed {s}: {p.attrs['status']}" for s, p in zip(spec.seeds, parts, strict=True)),
+    )
+
+
+def highest_profile(ids: Iterable[str], store: Store) -> str:
+    """The highest profile at which all runs of these figures or runs are stored.
+
+    Raises:
+        FileNotFoundError: none is.
+    """
+    names = list(ids)
+    catalogue = load_catalogue()
+    runs = [catalogue.runs[name] for name in catalogue.runs_of(names)]
+    for profile in reversed(PROFILES):
+        if all(profile in run.scales and store.state(catalogue.spec(run.name, profile)) != "missing" for run in runs):
+            return profile
+    raise FileNotFoundError(
+        f"no stored results of {', '.join(names)} at any scale: compute them with "
+        f"`python -m {PACKAGE} run {' '.join(names)} --profile smoke`"
+    )
+
+
+def experiment(name: str) -> ModuleType:
+    """The module of an experiment, with ``validate`` and ``run``."""
+    return importlib.import_module(f"{PACKAGE}.experiments.{name}")

@@ -1,0 +1,168 @@
+"""Results on disk: one netCDF file per run, profile and seed, found again by what was asked for and by which code.
+
+A file is called ``<run>-<profile>-s<seed>-<hash>.nc``; the first half of the hash stands for experiment, parameters and
+seed, the second for the code (:mod:`.fingerprint`). Same first half and another second: the result is *stale*, computed by
+earlier code. Files are written beside their place and renamed, so that one is never half there.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from .catalogue import RunSpec
+from .fingerprint import PACKAGE_ROOT, code_hash, parameters_hash
+
+if TYPE_CHECKING:
+    import xarray
+
+State = Literal["stored", "stale", "missing"]
+HALF = 6  # hex digits; 24 bits each among the few files of one run, profile and seed
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A result on disk.
+
+    Attributes:
+        stale: computed by earlier code than the present.
+    """
+
+    path: Path
+    stale: bool
+
+    def load(self) -> xarray.Dataset:
+        """The dataset in memory, with the file closed."""
+        import xarray
+
+        with xarray.open_dataset(self.path, engine="h5netcdf") as dataset:
+            return dataset.load()
+
+    def attributes(self) -> dict[str, Any]:
+        """The file's attributes alone, without reading its arrays."""
+        import h5py
+
+        with h5py.File(self.path, "r") as file:
+            return {name: file.attrs[name] for name in file.attrs if not name.startswith("_")}
+
+
+class Store:
+    """Where results are looked for and written.
+
+    Args:
+        out: write here and look here first; by default $LANDSCAPE_RESULTS, where that is set.
+        search: the folders to look in after that; by default ``book/results`` of a checkout and the cache folder
+            (``.cache/results`` of a checkout, else the user's).
+    """
+
+    def __init__(self, out: str | Path | None = None, search: Sequence[str | Path] | None = None) -> None:
+        chosen = out or os.environ.get("LANDSCAPE_RESULTS") or None
+        self.out = Path(chosen).expanduser() if chosen else None
+        standard = [folder for folder in (published_folder(), cache_folder()) if folder is not None]
+        folders = standard if search is None else [Path(folder) for folder in search]
+        self.folders: list[Path] = [*([self.out] if self.out else []), *folders]
+
+    def folder_for(self, spec: RunSpec) -> Path:
+        """Where a new result goes: ``out``; else the published folder for a catalogue run above smoke; else the cache."""
+        if self.out is not None:
+            return self.out
+        published = published_folder()
+        if published is not None and published in self.folders and spec.profile != "smoke" and not spec.overridden:
+            return published
+        return self.folders[-1]
+
+    def name(self, spec: RunSpec, seed: int) -> str:
+        """The file name of a result by the present code."""
+        return f"{_stem(spec, seed)}{code_hash(spec.experiment)[:HALF]}.nc"
+
+    def find(self, spec: RunSpec, seed: int) -> Stored | None:
+        """The result as asked for: by the present code in any folder, else the newest by earlier code, else None."""
+        exact = self.name(spec, seed)
+        for folder in self.folders:
+            if (folder / exact).is_file():
+                return Stored(folder / exact, stale=False)
+        older = [p for folder in self.folders for p in folder.glob(_stem(spec, seed) + "?" * HALF + ".nc")]
+        if not older:
+            return None
+        return Stored(max(older, key=lambda p: (p.stat().st_mtime, p.name)), stale=True)
+
+    def state(self, spec: RunSpec) -> State:
+        """Of all its seeds together: stale if any is, missing if any is."""
+        found = [self.find(spec, seed) for seed in spec.seeds]
+        if any(f is None for f in found):
+            return "missing"
+        return "stale" if any(f is not None and f.stale for f in found) else "stored"
+
+    def save(self, spec: RunSpec, seed: int, dataset: xarray.Dataset) -> Path:
+        """Write a result with its run, profile and seed among the attributes; the file appears whole or not at all."""
+        folder = self.folder_for(spec)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / self.name(spec, seed)
+        attributes = {**dataset.attrs, "run": spec.run, "profile": spec.profile, "seed": seed, "scale_note": spec.note}
+        # netCDF knows plain strings only; torch's version, for one, is a subclass.
+        plain = {k: str(v) if isinstance(v, str) else v for k, v in attributes.items()}
+        dataset = dataset.assign_attrs(plain)
+        encoding = {
+            name: {"zlib": True, "complevel": 6, "shuffle": True}
+            for name, variable in dataset.variables.items()
+            if variable.size > 1 and variable.dtype.kind in "fiu"
+        }
+        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".partial")
+        os.close(descriptor)
+        try:
+            dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's files are private; a result is to be shared
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+        return path
+
+    def checkpoint(self, spec: RunSpec, seed: int) -> Path:
+        """The file in which an unfinished run keeps its state, beside where its result will be."""
+        return self.folder_for(spec) / ".checkpoints" / (self.name(spec, seed).removesuffix(".nc") + ".npz")
+
+    def adopt(self, stored: Stored) -> Path:
+        """Copy a result that lies elsewhere into ``out``, whole or not at all; return where it is now."""
+        if self.out is None or stored.path.parent == self.out:
+            return stored.path
+        self.out.mkdir(parents=True, exist_ok=True)
+        target = self.out / stored.path.name
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        temporary.write_bytes(stored.path.read_bytes())
+        os.replace(temporary, target)
+        return target
+
+
+def checkout() -> Path | None:
+    """The root of the checkout that holds this package; None for an installed package."""
+    root = PACKAGE_ROOT.parent
+    return root if (root / "pyproject.toml").is_file() and (root / "book").is_dir() else None
+
+
+def published_folder() -> Path | None:
+    """``book/results`` of a checkout: the results that the book shows and the repository carries."""
+    root = checkout()
+    return root / "book" / "results" if root else None
+
+
+def cache_folder() -> Path:
+    """``.cache/results`` of a checkout, else the user's cache folder."""
+    if root := checkout():
+        return root / ".cache" / "results"
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / PACKAGE_ROOT.name / "results"
+
+
+def _stem(spec: RunSpec, seed: int) -> str:
+    half = parameters_hash(spec.experiment, spec.parameters, seed)[:HALF]
+    return f"{spec.run}-{spec.profile}-s{seed}-{half}"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
