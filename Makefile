@@ -1,0 +1,49 @@
+# Each target prepares .venv from requirements.txt first; a finished .venv is left alone until that file changes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help book test lab regress bench lint format clean distclean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed and $(PYTHON) is older; name one: make PYTHON=python3.12 ..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+book: $(READY)  ## execute every chapter on the embedded data and build _build/html/index.html
+	$(BIN)/python -m tools.build_book
+
+test: $(READY)  ## the tests
+	$(BIN)/python -m pytest
+
+lab: $(READY)  ## JupyterLab on the chapters
+	$(BIN)/jupyter lab book/chapters
+
+regress: $(READY)  ## execute the chapters, compare their numbers with the recorded baselines
+	$(BIN)/python -m landscape_helpers regress
+
+bench: $(READY)  ## the benchmarks
+	@set -e; for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark; done
+
+lint: $(READY)  ## ruff on code and notebooks, types, no outputs in notebooks
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	git ls-files '*.ipynb' | xargs $(BIN)/nbstripout --verify
+
+format: $(READY)  ## what lint can mend by itself
+	$(BIN)/ruff check --fix .
+	git ls-files '*.ipynb' | xargs $(BIN)/nbstripout
+
+clean:  ## what was built and cached, not .venv
+	rm -rf _build build .cache .pytest_cache .mypy_cache .ruff_cache
+
+distclean: clean  ## and .venv
+	rm -rf $(VENV)

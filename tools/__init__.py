@@ -1,0 +1,1 @@
+"""How the book is made: executing chapters, setting mathematics, checking the finished site."""
