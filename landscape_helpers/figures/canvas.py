@@ -1,0 +1,223 @@
+"""A figure with a heading, a scale note and a key, and the marks that all panels share."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from .decimate import binned_mean, envelope, extremes
+from .style import Theme
+from .trajectories import Trajectories, over_seeds
+
+WIDTH = 8.0  # inches
+EPOCH = "epoch (one full-batch step)"
+Handle = Artist | tuple[Artist, ...]
+Key = tuple[list[Handle], list[str]]
+
+
+@dataclass(frozen=True)
+class Marks:
+    """The epochs that the paper names, on the axis of a run of another length.
+
+    Attributes:
+        epochs: as the paper prints them.
+        paper_steps: length of the paper's run; None where the paper does not state it, and nothing is mapped.
+        steps: length of our run.
+    """
+
+    epochs: tuple[int, ...]
+    paper_steps: int | None
+    steps: int
+
+    @property
+    def mapped(self) -> bool:
+        return self.paper_steps is not None and self.paper_steps != self.steps
+
+    def positions(self) -> list[tuple[float, int]]:
+        """(step of our run, epoch of the paper) for each."""
+        if self.paper_steps is None:
+            return []
+        return [(epoch * self.steps / self.paper_steps, epoch) for epoch in self.epochs]
+
+
+def new_figure(height: float, heading: str, scale_note: str, theme: Theme) -> Figure:
+    """A transparent figure WIDTH wide whose top says what was run, and at which scale."""
+    note = textwrap.wrap(scale_note, 118)
+    top = 0.30 + 0.17 * len(note)
+    bottom = 0.34
+    figure = Figure(figsize=(WIDTH, height + top + bottom), layout="constrained")
+    FigureCanvasAgg(figure)
+    total = height + top + bottom
+    figure.get_layout_engine().set(  # type: ignore[union-attr]
+        rect=(0, bottom / total, 1, height / total), w_pad=0.06, h_pad=0.06, wspace=0.02, hspace=0.02
+    )
+    figure.text(0.012, 1 - 0.06 / total, heading, va="top", fontsize=10, fontweight="bold", color=theme.ink)
+    if note:
+        where = 1 - 0.27 / total
+        figure.text(0.012, where, "\n".join(note), va="top", fontsize=8, color=theme.soft, linespacing=1.25)
+    return figure
+
+
+def add_key(figure: Figure, key: Key) -> None:
+    """One row at the bottom that says what lines, bands and shades mean."""
+    handles, labels = key
+    figure.legend(
+        handles,
+        labels,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 0.0),
+        ncols=max(len(handles), 1),
+        columnspacing=1.6,
+        handlelength=1.8,
+        handletextpad=0.6,
+    )
+
+
+def key_of(runs: Trajectories, marks: Marks, theme: Theme) -> Key:
+    """Entries of the key: the line, the range over seeds, the shade, the paper's epochs."""
+    seeds = len(runs.seeds)
+    handles: list[Handle] = []
+    labels: list[str] = []
+    if seeds > 1:
+        line = Line2D([], [], color=theme.ink, linewidth=1.5)
+        handles.append((Patch(color=theme.ink, alpha=0.22, linewidth=0), line))
+        labels.append(f"median and range of {seeds} seeds")
+    handles.append(Patch(color=theme.oscillating, alpha=theme.band_opacity, linewidth=0))
+    labels.append("correlation < 0" + (" (denser: in more seeds)" if seeds > 1 else ""))
+    if marks.positions():
+        handles.append(Line2D([], [], color=theme.soft, linewidth=1, linestyle=(0, (1, 2))))
+        labels.append("the paper's epochs" + (f" \u00d7 {marks.steps:,}/{marks.paper_steps:,}" if marks.mapped else ""))
+    return handles, labels
+
+
+def epoch_axis(ax: Axes, runs: Trajectories, label: bool = True) -> None:
+    """Limits, ticks and label of an axis over the recorded steps."""
+    last = max(max(runs.last_steps), 1)
+    ax.set_xlim(-0.015 * last, 1.015 * last)
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 2.5, 5, 10]))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    if label:
+        ax.set_xlabel(EPOCH)
+
+
+def shade(ax: Axes, steps: np.ndarray, fraction: np.ndarray, theme: Theme) -> None:
+    """Tint the steps at which gradients oscillate, the denser the more seeds do."""
+    edges, density = binned_mean(steps.astype(float), fraction)
+    clear = (*to_rgb(theme.oscillating), 0.0)
+    full = (*to_rgb(theme.oscillating), theme.band_opacity)
+    ax.pcolormesh(
+        edges,
+        [0, 1],
+        density[None, :],
+        cmap=LinearSegmentedColormap.from_list("oscillating", [clear, full]),
+        vmin=0,
+        vmax=1,
+        transform=ax.get_xaxis_transform(),
+        zorder=0.1,
+        edgecolors="none",
+        antialiased=False,
+    )
+
+
+def draw_marks(ax: Axes, marks: Marks, theme: Theme, labels: bool = True) -> None:
+    """Faint vertical lines at the paper's epochs, named above the axes."""
+    left, right = ax.get_xlim()
+    for position, epoch in marks.positions():
+        if not left <= position <= right:
+            continue
+        ax.axvline(position, color=theme.soft, linewidth=1, linestyle=(0, (1, 2)), zorder=1.5)
+        if labels:
+            ax.annotate(
+                f"{epoch:,}",
+                (position, 1),
+                xycoords=ax.get_xaxis_transform(),
+                xytext=(0, 1.5),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                fontsize=7,
+                color=theme.soft,
+            )
+
+
+def title(ax: Axes, text: str, marks: Marks | None = None, aside: str = "") -> None:
+    """Panel title, raised where epoch names stand between it and the axes; an aside follows in plain type."""
+    pad = 13 if marks is not None and marks.positions() else 6
+    drawn = ax.set_title(text, pad=pad)
+    if aside:
+        note = ax.annotate(f"  {aside}", (1, 0), xycoords=drawn, va="bottom", fontsize=8, color=_soft(ax))
+        note.set_in_layout(False)
+
+
+def curve(
+    ax: Axes, steps: np.ndarray, values: np.ndarray, colour: str, width: float = 1.5, band: bool = True, label: str = ""
+) -> np.ndarray:
+    """Median of values (seed, step) as a line, their range as a band; returns the median (step,)."""
+    median, low, high = over_seeds(values)
+    if band and len(values) > 1:
+        ax.fill_between(*envelope(steps, low, high), color=colour, alpha=0.22, linewidth=0, zorder=2)
+    # A thick line over a dense oscillation would only blot.
+    width = min(width, 0.9) if len(steps) > 1000 else width
+    ax.plot(*extremes(steps, median), color=colour, linewidth=width, label=label or None, zorder=3)
+    return median
+
+
+def absent(ax: Axes, text: str, theme: Theme) -> None:
+    """An empty panel that says why it is empty."""
+    ax.set_axis_off()
+    ax.text(
+        0.5, 0.5, "\n".join(textwrap.wrap(text, 34)), transform=ax.transAxes, ha="center", va="center",
+        color=theme.soft, fontsize=8.5,
+    )  # fmt: skip
+
+
+def mark_endings(ax: Axes, runs: Trajectories, values: np.ndarray, theme: Theme, text: bool = False) -> None:
+    """A cross where a seed became non-finite, a dot where a rule stopped it, and on request what happened.
+
+    Args:
+        values: (seed, step), the curves of this panel.
+    """
+    for ending in runs.endings:
+        row = values[runs.seeds.index(ending.seed)]
+        finite = np.flatnonzero(np.isfinite(row))
+        if len(finite):
+            ax.plot(
+                ending.step, row[finite[-1]], marker="X" if ending.failed else "o", markersize=6, color=theme.alarm,
+                markeredgecolor=theme.page, markeredgewidth=0.7, clip_on=False, zorder=5, linestyle="none",
+            )  # fmt: skip
+    if text and runs.endings:
+        lines = textwrap.wrap(endings_in_words(runs), 44)
+        ax.text(
+            0.97, 0.96, "\n".join(lines[:5]), transform=ax.transAxes, ha="right", va="top", fontsize=7.5,
+            color=theme.alarm, bbox={"facecolor": theme.page, "alpha": 0.8, "edgecolor": "none", "pad": 1.5}, zorder=6,
+        )  # fmt: skip
+
+
+def endings_in_words(runs: Trajectories) -> str:
+    """``"seed 1: loss became non-finite at step 37"``; seeds with the same story are told together."""
+    told: dict[str, list[int]] = {}
+    for ending in runs.endings:
+        told.setdefault(ending.status, []).append(ending.seed)
+    if len(runs.seeds) == 1:
+        return "; ".join(told)
+    parts = []
+    for status, seeds in told.items():
+        who = "every seed" if len(seeds) == len(runs.seeds) else "seed" + "s" * (len(seeds) > 1)
+        names = "" if who == "every seed" else " " + ", ".join(map(str, seeds))
+        parts.append(f"{who}{names}: {status}")
+    return "; ".join(parts)
+
+
+def _soft(ax: Axes) -> str:
+    return str(ax.xaxis.label.get_color())

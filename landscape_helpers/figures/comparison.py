@@ -1,0 +1,119 @@
+"""Figures that put several networks side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ..catalogue import load_catalogue
+from .canvas import Handle, Key, Marks, absent, add_key, curve, epoch_axis, mark_endings, new_figure, title
+from .panels import correlation, correlation_axis
+from .style import Theme
+from .trajectories import Trajectories, over_seeds
+
+# The two choices in each pair: what the paper leaves open, and the other reading.
+PAIRS: tuple[tuple[str, str, str, str, str], ...] = (
+    ("Simple CNN", "cnn", "without BatchNorm", "cnn-batchnorm", "with BatchNorm"),
+    ("VGG-16", "vgg16", "without BatchNorm", "vgg16-batchnorm", "with BatchNorm"),
+    ("ResNet-18", "resnet18", "statistics: micro-batch", "resnet18-whole-batch", "statistics: whole batch"),
+)
+
+
+def batchnorm(runs: Mapping[str, Trajectories], scale_note: str, theme: Theme) -> Figure:
+    """Does the conclusion depend on BatchNorm? Correlation curves over the share of the decrease under oscillation."""
+    figure = new_figure(5.4, "BatchNorm and the conclusion", scale_note, theme)
+    axes = figure.subplots(2, 3, sharey="row", gridspec_kw={"height_ratios": (1.15, 1)})
+    for column, (network, *pair) in enumerate(PAIRS):
+        choices = ((pair[0], pair[1]), (pair[2], pair[3]))
+        _pair_of_curves(axes[0, column], network, choices, runs, theme)
+        _pair_of_bars(axes[1, column], choices, runs, theme)
+        if column:
+            axes[0, column].set_ylabel("")
+    axes[1, 0].set_ylabel("share of loss decrease\nmade while correlation < 0")
+    key: Key = ([Line2D([], [], color=theme.soft, linewidth=0.8, linestyle=(0, (4, 3)))], ["half of the decrease"])
+    if any(len(r.seeds) > 1 for r in runs.values()):
+        key[0].append(Line2D([], [], color=theme.ink, marker="o", markersize=4, linestyle="none"))
+        key[1].append("one seed (line and bar: median; band: range)")
+    add_key(figure, key)
+    return figure
+
+
+def _pair_of_curves(
+    ax: Axes, network: str, choices: Sequence[tuple[str, str]], runs: Mapping[str, Trajectories], theme: Theme
+) -> None:
+    present = [(name, label, i) for i, (name, label) in enumerate(choices) if name in runs]
+    if not present:
+        title(ax, network)
+        absent(ax, "not run at this scale", theme)
+        return
+    longest = max((runs[name] for name, _, _ in present), key=lambda r: max(r.last_steps))
+    epoch_axis(ax, longest, label=False)
+    ax.set_xlabel("epoch")
+    ax.axhline(0, color=theme.soft, linewidth=0.7, zorder=1.4)
+    for name, label, i in present:
+        values = runs[name].values("windowed_correlation")
+        curve(ax, runs[name].steps, values, theme.series[i], label=label)
+        mark_endings(ax, runs[name], values, theme)
+    correlation_axis(ax, "windowed correlation")
+    title(ax, network)
+    # Above the axes: the curves fill them from top to bottom.
+    ax.set_title(network, pad=31)
+    ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.99), borderpad=0, handlelength=1.4, labelspacing=0.2)
+
+
+def _pair_of_bars(ax: Axes, choices: Sequence[tuple[str, str]], runs: Mapping[str, Trajectories], theme: Theme) -> None:
+    ax.set_xlim(-0.6, 1.6)
+    ax.axhline(0.5, color=theme.soft, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1.4)
+    ax.axhline(0, color=theme.soft, linewidth=0.7, zorder=1.4)
+    labels = []
+    for i, (name, label) in enumerate(choices):
+        labels.append(label.replace("statistics: ", "").replace(" BatchNorm", "\nBatchNorm"))
+        shares = runs[name].final_share if name in runs else np.array([np.nan])
+        if not np.isfinite(shares).any():
+            reason = "the loss did\nnot decrease" if name in runs else "not run"
+            ax.text(i, 0.04, reason, ha="center", va="bottom", fontsize=8, color=theme.soft)
+            continue
+        median, least, largest = (float(v) for v in over_seeds(shares))
+        ax.bar(i, median, width=0.62, color=theme.series[i], alpha=0.55, zorder=2)
+        if len(shares) > 1:
+            ax.plot(np.full(len(shares), i), shares, "o", markersize=4, color=theme.ink, zorder=4, clip_on=False)
+        ax.text(i, max(largest, 0) + 0.04, f"{median:.0%}", ha="center", va="bottom", fontsize=8.5, color=theme.ink)
+        ax.update_datalim([(i, min(least, 0)), (i, max(largest, 1) + 0.16)])
+    ax.autoscale_view(scalex=False)
+    ax.set_xticks([0, 1], labels)
+    ax.tick_params(axis="x", length=0)
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+
+
+def grid(runs: Mapping[str, Trajectories], expected: Sequence[str], scale_note: str, theme: Theme) -> Figure:
+    """Windowed correlation of every combination the paper reports without showing; first and last layer behind it."""
+    columns = 4
+    rows = -(-len(expected) // columns)
+    figure = new_figure(1.95 * rows, "The combinations the paper reports without showing them", scale_note, theme)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    catalogue = load_catalogue()
+    for ax, name in zip(axes.flat, expected, strict=False):
+        network = catalogue.runs[name].network
+        words = network.replace(" at rate ", ", \u03b7 = ").replace(" on ", ", ")
+        if name not in runs:
+            absent(ax, "not run", theme)
+        else:
+            correlation(
+                ax, runs[name], Marks((), None, runs[name].planned_steps), theme,
+                ylabel="windowed corr." if ax in axes[:, 0] else "",
+            )  # fmt: skip
+            ax.set_xlabel("epoch")
+            for layer, colour in ((0, theme.series[2]), (-1, theme.series[1])):
+                values = runs[name].of_layer("layer_windowed_correlation", layer)
+                curve(ax, runs[name].steps, values, colour, width=0.9, band=False)
+        ax.set_title(words, fontsize=8, fontweight="bold")
+    for ax in axes.flat[len(expected) :]:
+        ax.set_visible(False)
+    lines = ((0, 1.5, "whole gradient (median, range over seeds)"), (2, 0.9, "first layer"), (1, 0.9, "last layer"))
+    handles: list[Handle] = [Line2D([], [], color=theme.series[i], linewidth=width) for i, width, _ in lines]
+    add_key(figure, (handles, [label for _, _, label in lines]))
+    return figure

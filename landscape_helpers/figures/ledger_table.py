@@ -1,0 +1,162 @@
+"""The ledger of claims as a table that needs no JavaScript: filters, badges and a second reading on a phone are CSS."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from ..catalogue import load_catalogue
+from ..claims import VERDICTS, ledger
+
+Row = Mapping[str, Any]
+
+# A verdict is a word and a mark as well as a colour.
+MARKS = {"reproduced": "✓", "partly": "◐", "not reproduced": "✗", "not run": "○"}
+COLUMNS = ("Statement", "Verdict", "Measured", "Margin", "Scale")
+
+STYLE = """
+.lh-ledger { --good: #00704f; --half: #8a5a00; --bad: #b3370a; --none: #5b626c; --rule: #d8dce1; font-size: 0.92rem; }
+html[data-theme="dark"] .lh-ledger, body[data-jp-theme-light="false"] .lh-ledger {
+  --good: #4cc9a0; --half: #f0b84a; --bad: #ff9166; --none: #a5adb8; --rule: #3a414b; }
+.lh-ledger fieldset { border: 0; padding: 0; margin: 0 0 1rem; display: flex; flex-wrap: wrap; gap: 0.4rem 1.2rem; }
+.lh-ledger legend { padding: 0; margin-bottom: 0.3rem; }
+.lh-ledger label { cursor: pointer; white-space: nowrap; }
+.lh-ledger table { width: 100%; border-collapse: collapse; margin: 0; }
+.lh-ledger th, .lh-ledger td { text-align: left; vertical-align: top; padding: 0.5rem 0.6rem;
+  border-bottom: 1px solid var(--rule); background: transparent; white-space: normal; }
+.lh-ledger tbody th { padding-top: 1.6rem; font-size: 1.05rem; }
+.lh-ledger tr:target td { outline: 2px solid var(--half); outline-offset: -2px; }
+.lh-ledger .lh-id { font-family: monospace; font-size: 0.85em; color: var(--none); display: block; }
+.lh-ledger .lh-measured { font-variant-numeric: tabular-nums; }
+.lh-ledger .lh-measured code { overflow-wrap: anywhere; }
+.lh-ledger details, .lh-ledger .lh-reason { font-size: 0.9em; color: var(--none); max-width: 34rem; }
+.lh-ledger details code { white-space: normal; overflow-wrap: anywhere; }
+.lh-badge { font-weight: 600; white-space: nowrap; }
+.lh-badge[data-verdict="reproduced"] { color: var(--good); }
+.lh-badge[data-verdict="partly"] { color: var(--half); }
+.lh-badge[data-verdict="not reproduced"] { color: var(--bad); }
+.lh-badge[data-verdict="not run"] { color: var(--none); }
+@media (max-width: 700px) {
+  .lh-ledger thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+  .lh-ledger table, .lh-ledger tbody, .lh-ledger tr, .lh-ledger td, .lh-ledger tbody th { display: block; }
+  .lh-ledger tr { border-bottom: 1px solid var(--rule); padding: 0.4rem 0; }
+  .lh-ledger td, .lh-ledger tbody th { border: 0; padding: 0.15rem 0; }
+  .lh-ledger td[data-column]:not(:empty)::before { content: attr(data-column) ": "; color: var(--none); }
+}
+"""
+
+
+class LedgerTable:
+    """The ledger as a page shows it; ``print`` gives the same as plain text.
+
+    Args:
+        profile: "smoke", "laptop" or "paper"; None takes for each row the highest scale at which its runs are stored.
+        paper: a paper's key, such as "GO"; None for all.
+        rows: rows as :func:`landscape_helpers.claims.ledger` gives them, in place of those of the stored results.
+    """
+
+    def __init__(
+        self, profile: str | None = None, paper: str | None = None, *, rows: Sequence[Row] | None = None
+    ) -> None:
+        self.rows = list(ledger(profile, paper) if rows is None else rows)
+        self.titles = {figure.id: figure.title for figure in load_catalogue().figures.values()}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rows have each verdict, in the order of ``VERDICTS``."""
+        found = Counter(row["verdict"] for row in self.rows)
+        return {verdict: found[verdict] for verdict in VERDICTS}
+
+    def __str__(self) -> str:
+        lines = [f"{row['id']:10} {row['verdict']:15} {row['statement']}" for row in self.rows]
+        return "\n".join([", ".join(f"{n} {verdict}" for verdict, n in self.counts.items()), *lines])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        head = "".join(f'<th scope="col">{column}</th>' for column in COLUMNS)
+        body = "".join(self._group(title, list(rows)) for title, rows in groupby(self.rows, key=self._heading))
+        return (
+            f'<div class="lh-ledger"><style>{STYLE}{_filter_rules()}</style>{self._filter()}'
+            f"<table><caption hidden>Claims, verdicts and measurements</caption>"
+            f"<thead><tr>{head}</tr></thead>{body}</table></div>"
+        )
+
+    def _heading(self, row: Row) -> str:
+        """The heading a row stands under: its figure, or that it is a claim of the whole paper."""
+        if row["kind"] == "claim":
+            return "The paper's claims as a whole"
+        return f"{row['figure']} · {self.titles.get(row['figure'], '')}".removesuffix(" · ")
+
+    def _filter(self) -> str:
+        """Counts by verdict that are also the choice of what to show."""
+        choices = [_choice("all", f"all {len(self.rows)}", checked=True)]
+        choices += [_choice(verdict, f"{_badge(verdict)} {n}") for verdict, n in self.counts.items()]
+        return f"<fieldset><legend>Show</legend>{''.join(choices)}</fieldset>"
+
+    def _group(self, title: str, rows: Sequence[Row]) -> str:
+        verdicts = " ".join(sorted({_slug(row["verdict"]) for row in rows}))
+        heading = f'<tr><th scope="rowgroup" colspan="{len(COLUMNS)}">{html.escape(title)}</th></tr>'
+        return f'<tbody data-holds="{verdicts}">{heading}{"".join(map(_table_row, rows))}</tbody>'
+
+
+def _slug(verdict: str) -> str:
+    return verdict.replace(" ", "-")
+
+
+def _choice(verdict: str, label: str, *, checked: bool = False) -> str:
+    return (
+        f'<label><input type="radio" name="lh-verdict" value="{_slug(verdict)}"{" checked" if checked else ""}> '
+        f"{label}</label>"
+    )
+
+
+def _filter_rules() -> str:
+    """With one verdict chosen, the rows of the others go, and so do the groups that hold none of it."""
+    rules = []
+    for slug in map(_slug, VERDICTS):
+        chosen = f'.lh-ledger:has(input[value="{slug}"]:checked)'
+        rules.append(f'{chosen} tr[data-verdict]:not([data-verdict="{slug}"]) {{ display: none; }}')
+        rules.append(f'{chosen} tbody:not([data-holds~="{slug}"]) {{ display: none; }}')
+    return "\n".join(rules)
+
+
+def _badge(verdict: str) -> str:
+    return f'<span class="lh-badge" data-verdict="{verdict}">{MARKS[verdict]} {verdict}</span>'
+
+
+def _table_row(row: Row) -> str:
+    statement = (
+        f'<span class="lh-id">{html.escape(row["id"])}</span>{html.escape(row["statement"])}'
+        f"<details><summary>rule</summary><code>{html.escape(row['expected'])}</code></details>"
+    )
+    measured = "".join(_quantity(name, values) for name, values in row["measured"].items())
+    reason = f'<div class="lh-reason">{html.escape(row["reason"])}</div>' if row["reason"] else ""
+    cells = (statement, _badge(row["verdict"]) + reason, measured, number(row["margin"]), _scale(row))
+    labels = ("", "", *(f' data-column="{column}"' for column in COLUMNS[2:]))
+    body = "".join(f"<td{label}>{cell}</td>" for label, cell in zip(labels, cells, strict=True))
+    return f'<tr id="{html.escape(row["id"])}" data-verdict="{_slug(row["verdict"])}">{body}</tr>'
+
+
+def _quantity(name: str, summary: Mapping[str, Any]) -> str:
+    """A measured number: the median over seeds and, where they differ, the range."""
+    text = number(summary["median"]) or "none"
+    if summary["low"] != summary["high"] and text != "none":
+        text += f" [{number(summary['low'])}, {number(summary['high'])}]"
+    return f'<div class="lh-measured"><code>{html.escape(name)}</code> {text}</div>'
+
+
+def _scale(row: Row) -> str:
+    if not row["profile"] or row["verdict"] == "not run":
+        return ""
+    seeds = len(row["seeds"])
+    return f"{row['profile']}, {seeds} seed{'' if seeds == 1 else 's'}{', by earlier code' if row['stale'] else ''}"
+
+
+def number(value: float) -> str:
+    """Three significant digits with a true minus sign; nothing for what is not known."""
+    return "" if math.isnan(value) else f"{value:.3g}".replace("-", "−")
