@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .catalogue import PROFILES, RunSpec, load_catalogue
 from .fingerprint import PACKAGE
-from .store import Store
+from .store import Store, Stored
 
 if TYPE_CHECKING:
     import xarray
@@ -48,22 +48,33 @@ def specs_for(
 
 
 def validate(specs: Iterable[RunSpec]) -> None:
-    """Refuse what cannot be computed, before any work: parameters out of range, a data set that is not here.
+    """Refuse what cannot be computed, before any work: parameters out of range, a data set or a network that is not there.
 
     Raises:
         ValueError, FileNotFoundError: with one line that says what and why.
     """
-    from .data import load_data
-
-    loaded: set[tuple[str, int | None]] = set()
+    wanted: dict[str, RunSpec] = {}
     for spec in specs:
         if any(type(seed) is not int or seed < 0 for seed in spec.seeds) or not spec.seeds:
             raise ValueError(f"seeds must be whole numbers of at least 0, got {list(spec.seeds)}")
         experiment(spec.experiment).validate(spec.parameters)
-        wanted = (spec.parameters["data"], spec.parameters["n_train"])
-        if wanted not in loaded:
-            load_data(wanted[0], n_train=wanted[1])
-            loaded.add(wanted)
+        p = spec.parameters
+        wanted[repr([p[k] for k in ("data", "n_train", "pool", "model", "model_options")])] = spec
+    for spec in wanted.values():
+        _try_data_and_model(spec.parameters)
+
+
+def _try_data_and_model(p: Mapping[str, Any]) -> None:
+    import torch
+
+    from .data import load_data
+    from .models import build_model
+
+    data = load_data(p["data"], n_train=p["n_train"])
+    if p["pool"] > 1:
+        data = data.pooled(p["pool"])
+    with torch.device("meta"):  # checks name, options and sizes without allocating the parameters
+        build_model(p["model"], data.n_classes, data.input_shape, **p["model_options"])
 
 
 def missing(specs: Iterable[RunSpec], store: Store) -> list[Job]:
@@ -87,6 +98,11 @@ def compute(job: Job, store: Store, device: str = "cpu", progress: Progress | No
     if checkpoint.parent.is_dir() and not any(checkpoint.parent.iterdir()):
         checkpoint.parent.rmdir()
     return path
+
+
+def status_of(path: Path) -> str:
+    """How a stored run ended."""
+    return str(Stored(path, stale=False).attributes().get("status", "completed"))
 
 
 def results(

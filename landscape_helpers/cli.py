@@ -1,0 +1,273 @@
+"""The command line: list, run, claims, regress, doctor.
+
+Exit status: 0 done; 1 something that was run failed, or a regression drifted; 2 a request that cannot be met, said in one line
+before any work; 130 interrupted. torch is imported only by the commands that compute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from . import __version__, _json
+from .catalogue import PROFILES
+from .catalogue.model import check_profile
+from .fingerprint import PACKAGE
+from .store import Store
+
+PROGRAM = f"python -m {PACKAGE}"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, as every other refusal."""
+        print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader has seen enough; keep the interpreter from complaining about it at exit.
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog=PROGRAM, description="Loss landscapes: figures, claims and their runs.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    profiles = " | ".join(PROFILES)
+
+    p = commands.add_parser("list", help="every figure and run, with cost and state at each scale")
+    p.add_argument("--json", action="store_true")
+    p.add_argument("--out", metavar="DIR", help="look for results here first")
+    p.set_defaults(command=_list)
+
+    p = commands.add_parser("run", help="compute and store the runs of figures")
+    p.add_argument("ids", nargs="+", metavar="ID", help="figure (GO-F02) or run (cnn)")
+    p.add_argument("--profile", default="smoke", metavar=profiles)
+    p.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a parameter; YAML values")
+    p.add_argument("--seeds", metavar="0,1,2", help="instead of the catalogue's")
+    p.add_argument("--out", metavar="DIR", help="write netCDF here, and look here first")
+    p.add_argument("--device", default="cpu", help="torch device, such as cuda")
+    p.add_argument("--threads", type=int, metavar="N", help="CPU threads for torch")
+    p.add_argument("--again", action="store_true", help="compute even what is stored")
+    p.set_defaults(command=_run)
+
+    p = commands.add_parser("claims", help="the ledger: what the papers state, what was measured, the verdict")
+    p.add_argument("--json", action="store_true")
+    p.add_argument("--profile", metavar=profiles, help="default: for each row the highest that is stored")
+    p.add_argument("--paper", metavar="KEY", help="one paper only, such as GO")
+    p.add_argument("--out", metavar="DIR", help="look for results here first")
+    p.set_defaults(command=_claims)
+
+    p = commands.add_parser("regress", help="execute chapters and compare their metrics with the baselines")
+    p.add_argument("ids", nargs="*", metavar="ID", help="chapter, by file name")
+    p.add_argument("--update", action="store_true", help="take the measured values as baselines")
+    p.add_argument("--profile", default="smoke", metavar=profiles)
+    p.add_argument("--data", metavar="NAME", help="data set instead of the chapter's")
+    p.add_argument("--seeds", metavar="0,1,2", help="instead of the chapter's")
+    p.add_argument("--timeout", type=float, default=900.0, metavar="S", help="seconds a cell may take (900)")
+    p.set_defaults(command=_regress)
+
+    p = commands.add_parser("doctor", help="what this machine has, and what it could run")
+    p.add_argument("--json", action="store_true")
+    p.set_defaults(command=_doctor)
+    return parser
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from .listing import overview
+
+    rows = overview(Store(arguments.out))
+    if arguments.json:
+        print(_json.dumps(rows))
+        return 0
+    for row in rows:
+        states = []
+        for profile, at in row["profiles"].items():
+            cost = "" if at["cost"]["pflop"] is None else f" {at['cost']['pflop']:.3g} PFLOP"
+            states.append(f"{profile}: {at['state']}{cost}")
+        print(f"{row['id']:26} {row['title']}\n{'':26} {'; '.join(states)}")
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from . import runner
+
+    check_profile(arguments.profile)
+    overrides, seeds = _overrides(arguments.set), _seeds(arguments.seeds)
+    specs = runner.specs_for(arguments.ids, arguments.profile, overrides, seeds)
+    if arguments.threads is not None and arguments.threads < 1:
+        raise ValueError(f"--threads must be at least 1, got {arguments.threads}")
+    if arguments.out is not None and Path(arguments.out).exists() and not Path(arguments.out).is_dir():
+        raise ValueError(f"--out must be a folder, got the file {arguments.out}")
+    runner.validate(specs)
+    _prepare_torch(arguments.device, arguments.threads)
+
+    store = Store(arguments.out)
+    wanted = [runner.Job(spec, seed) for spec in specs for seed in spec.seeds]
+    jobs = wanted if arguments.again else runner.missing(specs, store)
+    for job in wanted:
+        found = store.find(job.spec, job.seed)
+        if job not in jobs and found is not None:
+            print(f"stored: {store.adopt(found)}")
+    if jobs:
+        print(_announcement(jobs), file=sys.stderr)
+    return max((_compute(job, store, arguments.device) for job in jobs), default=0)
+
+
+def _compute(job: Any, store: Store, device: str) -> int:
+    from tqdm import tqdm
+
+    from . import runner
+
+    bar = tqdm(total=job.spec.parameters["steps"], desc=f"{job.spec.run} s{job.seed}", unit="step", disable=None)
+
+    def progress(_: Any, step: int, steps: int, loss: float) -> None:
+        bar.update(step - bar.n)
+        bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
+
+    try:
+        with bar:
+            path = runner.compute(job, store, device, progress)
+    except KeyboardInterrupt:
+        checkpoint = store.checkpoint(job.spec, job.seed)
+        kept = f"kept up to its last checkpoint, {checkpoint}" if checkpoint.exists() else "had no checkpoint yet"
+        print(f"\ninterrupted: {job} {kept}; the same command goes on from there", file=sys.stderr)
+        raise SystemExit(130) from None
+    except (RuntimeError, MemoryError, OSError) as error:
+        print(f"error: {job} failed: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    status = runner.status_of(path)
+    print(f"written: {path}" + ("" if status == "completed" else f" ({status})"))
+    return 0
+
+
+def _announcement(jobs: Sequence[Any]) -> str:
+    costs = [job.spec.pflop for job in jobs]
+    known = sum(c for c in costs if c is not None)
+    more = "" if None not in costs else " and more of unknown cost"
+    gpu_hours = f", about {known / 108:.2g} GPU-hours at 30 TFLOP/s" if known >= 1 else ""
+    return f"to compute: {len(jobs)} result{'s' * (len(jobs) != 1)}, {known:.3g} PFLOP{more}{gpu_hours}"
+
+
+def _prepare_torch(device: str, threads: int | None) -> None:
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {device!r}: expected cpu, cuda or cuda:N") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} is not available here: torch {torch.__version__} sees no CUDA device")
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def _claims(arguments: argparse.Namespace) -> int:
+    from .claims import ledger
+
+    rows = ledger(arguments.profile, arguments.paper, Store(arguments.out))
+    if arguments.json:
+        print(_json.dumps(rows))
+        return 0
+    for row in rows:
+        stale = ", by earlier code" if row["stale"] else ""
+        scale = f" [{row['profile']}{stale}]" if row["profile"] else ""
+        print(f"{row['id']:10} {row['verdict']:15}{scale} {row['statement']}")
+        detail = row["measured_text"] or row["reason"]
+        print(f"{'':10} {detail}" + (f"  margin {row['margin']:.3g}" if row["margin"] == row["margin"] else ""))
+    return 0
+
+
+def _regress(arguments: argparse.Namespace) -> int:
+    from .regression import Plan, regress
+
+    plan = Plan(
+        profile=arguments.profile, data=arguments.data, seeds=_seeds(arguments.seeds), timeout=arguments.timeout
+    )
+    reports = regress(arguments.ids, update=arguments.update, plan=plan)
+    for report in reports:
+        print(f"{report.notebook}: {'baseline updated' if report.updated else 'passed' if report.passed else 'FAILED'}")
+        if report.failure:
+            print(f"  {report.failure}")
+        for c in report.comparisons:
+            if c.outcome != "ok":
+                print(f"  {c.outcome}: {c.quantity}: {c.value} (baseline {c.baseline}, allowed {c.allowed})")
+    print(f"report: {plan.folder / 'report.md'}")
+    return 0 if all(report.passed for report in reports) else 1
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from .doctor import examine
+
+    found = examine()
+    if arguments.json:
+        print(_json.dumps(found))
+        return 0
+    print(f"{PACKAGE} {found['package']}, Python {found['python']}, torch {found['torch']}")
+    print(f"{found['device']}, {found['cores']} cores, {found['memory_gb']} GB, {found['gflop_per_s']} GFLOP/s in training")
+    for name, at in found["data"].items():
+        images = "" if at["train_images"] is None else f" ({at['train_images']:,} training images)"
+        print(f"data {name}: {at['found'] or 'not found'}{images}")
+    for profile, able in found["profiles"].items():
+        print(f"{profile}: {len(able['runnable'])} runs possible, about {able['seconds_for_what_is_missing']:,} s left to do")
+        for reason, names in able["obstacles"].items():
+            print(f"  {len(names)} not: {reason}")
+    return 0
+
+
+def _overrides(pairs: Sequence[str]) -> dict[str, Any]:
+    """``name=value`` with YAML values; ``model_options.width=4`` sets one option."""
+    changes: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise ValueError(f"--set expects name=value, got {pair!r}")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(f"--set {name}: {text!r} is not a YAML value") from error
+        if isinstance(value, str):
+            value = _number(value)
+        group, dot, option = name.partition(".")
+        if dot:
+            changes.setdefault(group, {})[option] = value
+        else:
+            changes[name] = value
+    return changes
+
+
+def _number(text: str) -> float | str:
+    """YAML 1.1 reads 1e-3 as text; nobody who types it means that."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _seeds(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"--seeds expects whole numbers with commas between them, got {text!r}") from error
+
+
