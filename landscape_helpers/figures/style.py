@@ -1,7 +1,7 @@
 """How every figure looks: one palette, two themes, no global state.
 
-Colours are those of Okabe and Ito (2008), which readers with any of the common colour-vision deficiencies can tell apart;
-in the dark theme three of them are lightened until they reach a contrast of at least 4.5 on the page's ``#14181e``.
+Colours are those of Okabe and Ito (2008), which readers with any of the common colour-vision deficiencies can tell
+apart; in the dark theme they are lightened until they stand out from the page's ``#14181e``.
 """
 
 from __future__ import annotations
@@ -11,24 +11,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import matplotlib as mpl
-from matplotlib.colors import Colormap, LinearSegmentedColormap
 
 THEMES = ("light", "dark")
-DPI = 200  # two device pixels per CSS pixel at 100 CSS pixels an inch
-WIDTH = 7.4  # inches, the book's column
+DPI = 200  # two device pixels for each CSS pixel at 100 CSS pixels an inch
+
+OKABE_ITO = {
+    "black": "#000000",
+    "orange": "#e69f00",
+    "sky blue": "#56b4e9",
+    "bluish green": "#009e73",
+    "yellow": "#f0e442",
+    "blue": "#0072b2",
+    "vermilion": "#d55e00",
+    "reddish purple": "#cc79a7",
+}
 
 
 @dataclass(frozen=True)
-class Colours:
+class Theme:
     """The colours of one theme.
 
     Attributes:
-        ink: text and the curve that is not about correlation (the loss).
-        soft: axis labels and remarks. ``rule``: grid lines.
-        page: the background the figure is meant for; never painted.
-        series: Okabe and Ito's hues, in the order in which they are used.
+        ink: titles and numbers. ``soft``: axis labels and reference lines. ``rule``: grid. ``axis``: spines and ticks.
+        page: the page's background, behind labels that stand on curves; the figure itself is transparent.
+        series: curves, in the order in which they are used.
         alarm: a run that broke off.
-        shade: where adjacent gradients oppose each other.
+        oscillating: steps at which adjacent gradients oppose each other, shaded with ``band_opacity``.
+        diverging: name of matplotlib's colour map for correlations -1 ... 1; its middle is close to the page.
     """
 
     name: str
@@ -39,70 +48,52 @@ class Colours:
     page: str
     series: tuple[str, ...]
     alarm: str
-    shade: str
-
-    @property
-    def correlation(self) -> str:
-        return self.series[0]
-
-    @property
-    def diverging(self) -> Colormap:
-        """Correlation -1 ... 1: vermilion through the page's own colour to blue."""
-        middle = "#f4f4f2" if self.name == "light" else "#262b33"
-        ends = ("#b04a00", "#e8843f", middle, "#4a9fd0", "#00598c")
-        if self.name == "dark":
-            ends = ("#ff9a55", "#b45f1f", middle, "#2b79ad", "#6cc3f2")
-        return LinearSegmentedColormap.from_list(f"correlation-{self.name}", ends)
+    oscillating: str
+    band_opacity: float
+    diverging: str
 
 
-LIGHT = Colours(
+LIGHT = Theme(
     name="light",
     ink="#1c1f24",
     soft="#555c66",
     axis="#9aa1ab",
     rule="#e3e6ea",
     page="#ffffff",
-    series=("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"),
+    series=tuple(OKABE_ITO[c] for c in ("blue", "vermilion", "bluish green", "reddish purple", "orange")),
     alarm="#a33b00",
-    shade="#e69f00",
+    oscillating=OKABE_ITO["orange"],
+    band_opacity=0.22,
+    diverging="RdBu",
 )
-DARK = Colours(
+DARK = Theme(
     name="dark",
     ink="#e8eaed",
     soft="#a5adb8",
     axis="#6d7682",
     rule="#2b3038",
     page="#14181e",
-    series=("#56b4e9", "#f0803c", "#1fbf92", "#dd94bd", "#f0c04a", "#3f8fd0"),
+    series=("#56b4e9", "#f0803c", "#1fbf92", "#dd94bd", "#f0c04a"),
     alarm="#ff9d66",
-    shade="#e69f00",
-)
-
-# Dash patterns beside the hues, so that no curve is told apart by colour alone.
-DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
-    "-",
-    (0, (5, 1.8)),
-    (0, (1.2, 1.2)),
-    (0, (6, 1.6, 1.4, 1.6)),
-    (0, (3, 1.2)),
-    (0, (8, 2)),
+    oscillating=OKABE_ITO["orange"],
+    band_opacity=0.24,
+    diverging="berlin_r",
 )
 
 
-def colours(theme: str) -> Colours:
-    """The palette of a theme.
+def of_name(name: str) -> Theme:
+    """The colours of a theme.
 
     Raises:
         ValueError: neither "light" nor "dark".
     """
-    if theme not in THEMES:
-        raise ValueError(f"unknown theme {theme!r}: expected one of {', '.join(THEMES)}")
-    return LIGHT if theme == "light" else DARK
+    if name not in THEMES:
+        raise ValueError(f"unknown theme {name!r}: expected one of {', '.join(THEMES)}")
+    return LIGHT if name == "light" else DARK
 
 
-def rc_parameters(theme: str) -> dict[str, object]:
+def rc_parameters(c: Theme) -> dict[str, object]:
     """Matplotlib's settings for a theme; the background is transparent."""
-    c = colours(theme)
     return {
         "figure.facecolor": "none",
         "figure.dpi": DPI,
@@ -157,12 +148,12 @@ def rc_parameters(theme: str) -> dict[str, object]:
 
 
 @contextmanager
-def theme(name: str) -> Iterator[Colours]:
+def theme(name: str) -> Iterator[Theme]:
     """Draw with a theme: ``with theme("dark") as colours: ...``. Settings are restored afterwards.
 
     Raises:
         ValueError: neither "light" nor "dark".
     """
-    parameters = rc_parameters(name)
-    with mpl.rc_context(parameters):  # type: ignore[arg-type]
-        yield colours(name)
+    chosen = of_name(name)
+    with mpl.rc_context(rc_parameters(chosen)):  # type: ignore[arg-type]
+        yield chosen
