@@ -127,7 +127,7 @@ def results(
 
     Returns:
         By run name; attributes are those of the first seed's file, with ``seeds``, ``stale`` (0 or 1), ``network``,
-        ``scale_note``, ``epoch_scale`` and the ``status`` of every seed.
+        ``scale_note`` and the ``status`` of every seed.
 
     Raises:
         FileNotFoundError: a result is not stored and ``run_missing`` is off; says which command computes it.
@@ -167,7 +167,6 @@ def load(spec: RunSpec, store: Store) -> xarray.Dataset:
         stale=int(stale),
         network=spec.network,
         scale_note=spec.note,
-        epoch_scale=spec.epoch_scale,
         status="; ".join(f"seed {s}: {p.attrs['status']}" for s, p in zip(spec.seeds, parts, strict=True)),
     )
 

@@ -107,7 +107,9 @@ class Store:
         plain = {k: str(v) if isinstance(v, str) else v for k, v in attributes.items()}
         dataset = dataset.assign_attrs(plain)
         encoding = {
+            # Per-layer series, nearly all of a file, do not need more than single precision.
             name: {"zlib": True, "complevel": 6, "shuffle": True}
+            | ({"dtype": "float32"} if "layer" in variable.dims and variable.dtype.kind == "f" else {})
             for name, variable in dataset.variables.items()
             if variable.size > 1 and variable.dtype.kind in "fiu"
         }

@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from .model import PROFILES, Catalogue, Claim, Figure, Level, Measurement, Run, Scale, map_epochs
+from .model import PROFILES, Catalogue, Claim, Figure, Level, Measurement, Run, Scale
 
 BASES = ("P", "C", "P+C", "ours")
 LEVELS: tuple[Level, ...] = ("reproduced", "partly")
-RUN_KEYS = {"experiment", "network", "paper_steps", "matrix_epochs", "parameters", *PROFILES}
+RUN_KEYS = {"experiment", "network", "paper_steps", "parameters", *PROFILES}
 CLAIM_KEYS = {"basis", "figures", "statement", "measurements", "paper_value", "remark", *LEVELS}
 FIGURE_KEYS = {"title", "what", "reported", "runs", "presentation", "checks"}
 FILE_KEYS = {"paper", "experiments", "scales", "runs", "figures", "claims"}
@@ -67,7 +67,6 @@ def _run(name: str, body: Tree, tree: Tree, where: str) -> Run:
     experiment = body.get("experiment", next(iter(tree["experiments"])))
     if experiment not in tree["experiments"]:
         raise ValueError(f"{where}: unknown experiment {experiment!r}")
-    epochs = tuple(body.get("matrix_epochs", ()))
     scales: dict[str, Scale] = {}
     unavailable: dict[str, str] = {}
     for profile in PROFILES:
@@ -76,11 +75,11 @@ def _run(name: str, body: Tree, tree: Tree, where: str) -> Run:
             unavailable[profile] = block["unavailable"]
             continue
         layers = [tree["experiments"][experiment], tree["scales"][profile], body.get("parameters", {}), block]
-        scales[profile] = _scale(layers, body["paper_steps"], epochs, f"{where} at {profile}")
-    return Run(name, experiment, body["network"], body["paper_steps"], epochs, scales, unavailable)
+        scales[profile] = _scale(layers, f"{where} at {profile}")
+    return Run(name, experiment, body["network"], body["paper_steps"], scales, unavailable)
 
 
-def _scale(layers: Iterable[Tree], paper_steps: int, epochs: tuple[int, ...], where: str) -> Scale:
+def _scale(layers: Iterable[Tree], where: str) -> Scale:
     """Later layers win; ``model_options`` are merged key by key."""
     defaults, *changes = layers
     parameters = dict(defaults)
@@ -95,8 +94,6 @@ def _scale(layers: Iterable[Tree], paper_steps: int, epochs: tuple[int, ...], wh
         raise ValueError(f"{where}: seeds must be a list of whole numbers of at least 0, got {seeds!r}")
     if not isinstance(note, str) or not note:
         raise ValueError(f"{where}: a note must say how the run is reduced, got {note!r}")
-    if not parameters["matrices_at"]:
-        parameters["matrices_at"] = map_epochs(epochs, parameters["steps"] / paper_steps)
     return Scale(parameters, tuple(seeds), note)
 
 

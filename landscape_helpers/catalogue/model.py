@@ -34,7 +34,6 @@ class RunSpec:
 
     Attributes:
         overridden: names of the parameters that differ from the catalogue's; such results never stand for it.
-        epoch_scale: steps of this run per epoch of the paper's run, 1 where it is as long as the paper's.
     """
 
     run: str
@@ -44,7 +43,6 @@ class RunSpec:
     parameters: Mapping[str, Any]
     seeds: tuple[int, ...]
     note: str
-    epoch_scale: float
     overridden: tuple[str, ...] = ()
 
     @property
@@ -58,8 +56,8 @@ class Run:
     """One training run, shared by every figure that shows a part of it.
 
     Attributes:
-        paper_steps: K of the paper's run; windows of epochs are the paper's and are mapped by steps / paper_steps.
-        matrix_epochs: epochs, the paper's, at which a correlation matrix is recorded.
+        paper_steps: K of the paper's run. The learning rate is the paper's at every scale, so that step k is epoch k; a
+            run with fewer steps is the first part of the paper's.
         scales: by profile; a profile that is absent cannot be run, and ``unavailable`` says why.
     """
 
@@ -67,7 +65,6 @@ class Run:
     experiment: str
     network: str
     paper_steps: int
-    matrix_epochs: tuple[int, ...]
     scales: Mapping[str, Scale]
     unavailable: Mapping[str, str]
 
@@ -167,7 +164,7 @@ class Catalogue:
 
         Args:
             overrides: parameters that replace the catalogue's. ``model_options`` is merged, so that one option can be
-                changed alone. The epochs of the matrices follow ``steps``.
+                changed alone.
             seeds: instead of the catalogue's.
 
         Raises:
@@ -185,15 +182,12 @@ class Catalogue:
         if isinstance(changes.get("model_options"), Mapping):
             changes["model_options"] = {**scale.parameters["model_options"], **changes["model_options"]}
         parameters = {**scale.parameters, **changes}
-        factor = _epoch_scale(parameters["steps"], found.paper_steps)
-        if "steps" in changes and "matrices_at" not in changes:
-            parameters["matrices_at"] = map_epochs(found.matrix_epochs, factor)
         changed = tuple(k for k in changes if parameters[k] != scale.parameters[k])
         chosen = scale.seeds if seeds is None else tuple(seeds)
         note = scale.note
         if changed:
             note += " (changed: " + ", ".join(f"{k}={parameters[k]}" for k in changed) + ")"
-        return RunSpec(run, profile, found.experiment, found.network, parameters, chosen, note, factor, changed)
+        return RunSpec(run, profile, found.experiment, found.network, parameters, chosen, note, changed)
 
     def runs_of(self, ids: Iterable[str]) -> tuple[str, ...]:
         """The runs that figures and run names stand for, each once.
@@ -216,16 +210,6 @@ def check_profile(profile: str) -> str:
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}: expected one of {', '.join(PROFILES)}")
     return profile
-
-
-def map_epochs(epochs: Iterable[int], factor: float) -> list[int]:
-    """Steps of a run at which the paper's epochs fall, for ``factor`` steps an epoch."""
-    return sorted({round(epoch * factor) for epoch in epochs})
-
-
-def _epoch_scale(steps: Any, paper_steps: int) -> float:
-    # A value that is not a count is left for the experiment's own validation, which says what is expected.
-    return steps / paper_steps if isinstance(steps, int) and steps > 0 else 1.0
 
 
 def _lookup(table: Mapping[str, Any], key: str, what: str) -> Any:

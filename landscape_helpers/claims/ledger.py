@@ -81,7 +81,7 @@ class _Shelf:
         found = self.store.find(spec, seed)
         assert found is not None
         dataset = found.load()
-        record = Record(dataset, spec.epoch_scale, spec.parameters["steps"])
+        record = Record(dataset, spec.parameters["steps"])
         return _Result(record, found.stale, str(dataset.attrs.get("status", "completed")))
 
     def why_missing(self, run: str, profile: str) -> str:
@@ -197,14 +197,14 @@ def _one(m: Measurement, profile: str, seed: int, shelf: _Shelf) -> float:
 def _remarks(
     claim: Claim, profile: str, seeds: Sequence[int], used: Sequence[str], absent: Sequence[str], shelf: _Shelf
 ) -> list[str]:
-    """What a reader of the verdict has to know: parts not run, seeds missing, windows mapped, runs that ended early."""
+    """What a reader of the verdict has to know: parts not run, seeds missing, shortened runs, runs that ended early."""
     remarks = [shelf.why_missing(run, profile) for run in absent]
     for run in used:
         spec = shelf.spec(run, profile)
         assert spec is not None
-        if spec.epoch_scale != 1:
-            paper_steps = shelf.catalogue.runs[run].paper_steps
-            remarks.append(f"{run}: epochs mapped to {spec.parameters['steps']:,} of {paper_steps:,} steps")
+        steps, paper_steps = spec.parameters["steps"], shelf.catalogue.runs[run].paper_steps
+        if steps < paper_steps:
+            remarks.append(f"{run}: the first {steps:,} of {paper_steps:,} steps")
         if len(held := shelf.available(run, profile)) < len(spec.seeds):
             remarks.append(f"{run}: {len(held)} of {len(spec.seeds)} seeds stored")
         for seed in seeds:

@@ -1,8 +1,8 @@
 r"""Numbers that claims are decided on: each a function of one run's record and keyword arguments.
 
 :math:`\bar\mu_k` is the windowed correlation (GO-D04), trailing, so that it exists from step 4 on; *oscillating* means
-:math:`\bar\mu_k<0`. Epochs in arguments and results are the paper's (see :class:`~.record.Record`). A number that does not
-exist, such as the epoch of a turn that never comes, is NaN, and no predicate is satisfied by it.
+:math:`\bar\mu_k<0`. One epoch is one step. A number that does not exist, such as the epoch of a turn that never comes, is NaN,
+and no predicate is satisfied by it.
 """
 
 from __future__ import annotations
@@ -55,8 +55,7 @@ def check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
 @_register
 def loss_at(r: Record, *, epoch: float) -> float:
     """Training loss at an epoch, in nats; NaN where the run ended before."""
-    k = r.step_of(epoch)
-    return float(r["loss"][k]) if k <= r.last_step else math.nan
+    return float(r["loss"][int(epoch)]) if r.reaches(int(epoch)) else math.nan
 
 
 @_register
@@ -129,7 +128,7 @@ def oscillating_share(r: Record, *, below: float = 0.0, layer: str | None = None
 @_register
 def transition_epoch(r: Record, *, direction: str) -> float:
     """Epoch of the first lasting sign change (GO-D11, see :mod:`.phases`), "up" (- to +) or "down" (+ to -)."""
-    return r.epoch_of(_turn(_curve(r), direction))
+    return _turn(_curve(r), direction)
 
 
 @_register
@@ -166,12 +165,12 @@ def phase_mean(r: Record, *, direction: str, side: str) -> float:
 @_register
 def matrix_entries(r: Record, *, epoch: float, reduce: str, lag: int | None = None) -> float:
     """Smallest or largest entry of the correlation matrix at an epoch (GO-D05): off the diagonal, or at one lag |a-b|."""
-    k, epochs, matrix = r.step_of(epoch), r["epoch"], r["matrix"]
-    if k not in epochs:
-        if k + matrix.shape[-1] - 1 > r.last_step:
+    epochs, matrix = list(r["epoch"]), r["matrix"]
+    if epoch not in epochs:
+        if not r.reaches(int(epoch) + matrix.shape[-1] - 1):
             return math.nan  # the run ended before the window was full
-        raise NotRecorded(f"no correlation matrix was recorded at step {k}")
-    m = matrix[list(epochs).index(k)]
+        raise NotRecorded(f"no correlation matrix was recorded at epoch {epoch:,}")
+    m = matrix[epochs.index(epoch)]
     distance = np.abs(np.subtract.outer(np.arange(len(m)), np.arange(len(m))))
     return float(REDUCE[reduce](m[distance > 0 if lag is None else distance == lag]))
 
@@ -250,7 +249,7 @@ def layer_sum_error(r: Record) -> float:
 def layer_transition_spread(r: Record, *, direction: str, layers: str = "all") -> float:
     """Epochs between the first and the last layer's turn; NaN where a layer does not turn."""
     turns = [_turn(r["layer_windowed_correlation"][:, i], direction) for i in r.layer_indices(layers)]
-    return r.epoch_of(max(turns) - min(turns)) if not any(map(math.isnan, turns)) else math.nan
+    return max(turns) - min(turns) if not any(map(math.isnan, turns)) else math.nan
 
 
 @_register

@@ -1,4 +1,4 @@
-"""One run's record as measures see it: numpy arrays, with the paper's epochs translated into the run's steps."""
+"""One run's record as measures see it: numpy arrays and windows of epochs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,10 @@ class Record:
 
     Attributes:
         dataset: as :func:`landscape_helpers.experiments.gradient_oscillation.run` returns it.
-        epoch_scale: steps of this run per epoch of the paper's, steps / paper_steps.
-        planned_steps: K as asked for; a run that ended earlier has a shorter ``step`` dimension.
+        planned_steps: K as asked for; a run that ended earlier has a shorter ``step`` dimension. None: as recorded.
     """
 
     dataset: xarray.Dataset
-    epoch_scale: float = 1.0
     planned_steps: int | None = None
 
     def __getitem__(self, name: str) -> Array:
@@ -52,12 +50,15 @@ class Record:
     ) -> slice:
         """The steps of a window of epochs, both ends included, or of a share of the recorded run.
 
-        A window that reaches past the last recorded step of a run that ended early is empty, rather than being judged on
-        the part that happens to exist.
+        A window is judged whole or not at all. One that the run was never meant to reach is not recorded; one that it
+        missed because it ended early is empty, and a number over it NaN.
 
         Args:
-            start, end: the paper's epochs; None for the run's own start or end.
+            start, end: epochs, that is, steps; None for the run's own start or end.
             first, last: instead, a share in (0, 1]: ``first=0.2`` is the first 20 % of the recorded steps.
+
+        Raises:
+            NotRecorded: the run was planned to end before the window does.
         """
         K = self.last_step
         if first is not None or last is not None:
@@ -67,19 +68,19 @@ class Record:
                 return slice(0, math.floor(first * K) + 1)
             assert last is not None
             return slice(math.ceil((1 - last) * K), K + 1)
-        low = 0 if start is None else math.ceil(start * self.epoch_scale)
-        high = K if end is None else math.floor(end * self.epoch_scale)
-        if high > K or low > K:
-            return slice(0, 0)
-        return slice(low, high + 1)
+        low = 0 if start is None else math.ceil(start)
+        high = K if end is None else math.floor(end)
+        return slice(low, high + 1) if self.reaches(max(low, high)) else slice(0, 0)
 
-    def step_of(self, epoch: float) -> int:
-        """The step at the paper's epoch."""
-        return round(epoch * self.epoch_scale)
+    def reaches(self, step: int) -> bool:
+        """Whether the step is recorded; False where the run ended early.
 
-    def epoch_of(self, step: float) -> float:
-        """The paper's epoch at a step; NaN stays NaN."""
-        return step / self.epoch_scale
+        Raises:
+            NotRecorded: the run was planned to end before.
+        """
+        if self.planned_steps is not None and step > self.planned_steps:
+            raise NotRecorded(f"the run has {self.planned_steps:,} steps and does not reach epoch {step:,}")
+        return step <= self.last_step
 
     def layer_indices(self, which: str) -> list[int]:
         """Positions of "all", "shown", "first" or "last" layers, or of the layer of that name."""
