@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from .decimate import binned_mean, envelope, extremes
 from .style import Theme
@@ -22,6 +21,7 @@ from .trajectories import Trajectories, over_seeds
 
 WIDTH = 8.0  # inches
 EPOCH = "epoch (one full-batch step)"
+OTHERS = (0, (3, 1.5))  # dashes of what the other layers do
 Handle = Artist | tuple[Artist, ...]
 Key = tuple[list[Handle], list[str]]
 
@@ -34,11 +34,13 @@ class Marks:
         epochs: as the paper prints them.
         paper_steps: length of the paper's run; None where the paper does not state it, and nothing is mapped.
         steps: length of our run.
+        log: a logarithmic axis of epochs, linear up to epoch 1 so that 0 is on it.
     """
 
     epochs: tuple[int, ...]
     paper_steps: int | None
     steps: int
+    log: bool = False
 
     @property
     def mapped(self) -> bool:
@@ -78,13 +80,13 @@ def add_key(figure: Figure, key: Key) -> None:
         loc="lower left",
         bbox_to_anchor=(0.0, 0.0),
         ncols=max(len(handles), 1),
-        columnspacing=1.6,
+        columnspacing=1.3,
         handlelength=1.8,
         handletextpad=0.6,
     )
 
 
-def key_of(runs: Trajectories, marks: Marks, theme: Theme) -> Key:
+def key_of(runs: Trajectories, marks: Marks, theme: Theme, *, layers: bool = False, others: bool = False) -> Key:
     """Entries of the key: the line, the range over seeds, the shade, the paper's epochs."""
     seeds = len(runs.seeds)
     handles: list[Handle] = []
@@ -92,23 +94,35 @@ def key_of(runs: Trajectories, marks: Marks, theme: Theme) -> Key:
     if seeds > 1:
         line = Line2D([], [], color=theme.ink, linewidth=1.5)
         handles.append((Patch(color=theme.ink, alpha=0.22, linewidth=0), line))
-        labels.append(f"median and range of {seeds} seeds")
+        labels.append(f"median, range of {seeds} seeds")
     handles.append(Patch(color=theme.oscillating, alpha=theme.band_opacity, linewidth=0))
-    labels.append("correlation < 0" + (" (denser: in more seeds)" if seeds > 1 else ""))
+    labels.append("correlation < 0" + (" (denser: more seeds)" if seeds > 1 else ""))
     if marks.positions():
         handles.append(Line2D([], [], color=theme.soft, linewidth=1, linestyle=(0, (1, 2))))
-        labels.append("the paper's epochs" + (f" \u00d7 {marks.steps:,}/{marks.paper_steps:,}" if marks.mapped else ""))
+        labels.append("paper's epochs" + (f" \u00d7 {marks.steps:,}/{marks.paper_steps:,}" if marks.mapped else ""))
+    if layers:
+        handles.append(Line2D([], [], color=theme.soft, linewidth=0.8))
+        labels.append("whole gradient")
+    if others:
+        handles.append(Line2D([], [], color=theme.soft, linewidth=0.8, linestyle=OTHERS))
+        labels.append("largest other layer")
     return handles, labels
 
 
-def epoch_axis(ax: Axes, runs: Trajectories, label: bool = True) -> None:
-    """Limits, ticks and label of an axis over the recorded steps."""
+def epoch_axis(ax: Axes, runs: Trajectories, marks: Marks, *, label: str = EPOCH, ticks: int = 5) -> None:
+    """Scale, limits, ticks and label of an axis over the recorded steps."""
     last = max(max(runs.last_steps), 1)
-    ax.set_xlim(-0.015 * last, 1.015 * last)
-    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 2.5, 5, 10]))
+    if marks.log:
+        ax.set_xscale("symlog", linthresh=1, linscale=0.3)
+        powers = [10**i for i in range(int(np.log10(last)) + 1)]
+        ax.set_xlim(-0.1, last * 1.1)
+        ax.xaxis.set_major_locator(FixedLocator([0, *powers]))
+        ax.xaxis.set_minor_locator(FixedLocator([p * m for p in powers for m in range(2, 10)]))
+    else:
+        ax.set_xlim(-0.015 * last, 1.015 * last)
+        ax.xaxis.set_major_locator(MaxNLocator(ticks, integer=True, steps=[1, 2, 2.5, 5, 10]))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    if label:
-        ax.set_xlabel(EPOCH)
+    ax.set_xlabel(label)
 
 
 def shade(ax: Axes, steps: np.ndarray, fraction: np.ndarray, theme: Theme) -> None:
@@ -133,22 +147,19 @@ def shade(ax: Axes, steps: np.ndarray, fraction: np.ndarray, theme: Theme) -> No
 def draw_marks(ax: Axes, marks: Marks, theme: Theme, labels: bool = True) -> None:
     """Faint vertical lines at the paper's epochs, named above the axes."""
     left, right = ax.get_xlim()
-    for position, epoch in marks.positions():
+    positions = marks.positions()
+    for position, epoch in positions:
         if not left <= position <= right:
             continue
         ax.axvline(position, color=theme.soft, linewidth=1, linestyle=(0, (1, 2)), zorder=1.5)
         if labels:
+            # Names of neighbours would meet: they turn away from each other.
+            near = [other - position for other, _ in positions if 0 < abs(other - position) < 0.25 * (right - left)]
+            ha = "center" if not near else "right" if min(near) > 0 else "left"
             ax.annotate(
-                f"{epoch:,}",
-                (position, 1),
-                xycoords=ax.get_xaxis_transform(),
-                xytext=(0, 1.5),
-                textcoords="offset points",
-                ha="center",
-                va="bottom",
-                fontsize=7,
-                color=theme.soft,
-            )
+                f"{epoch:,}", (position, 1), xycoords=ax.get_xaxis_transform(), xytext=(0, 1.5),
+                textcoords="offset points", ha=ha, va="bottom", fontsize=7, color=theme.soft,
+            )  # fmt: skip
 
 
 def title(ax: Axes, text: str, marks: Marks | None = None, aside: str = "") -> None:
@@ -161,16 +172,24 @@ def title(ax: Axes, text: str, marks: Marks | None = None, aside: str = "") -> N
 
 
 def curve(
-    ax: Axes, steps: np.ndarray, values: np.ndarray, colour: str, width: float = 1.5, band: bool = True, label: str = ""
-) -> np.ndarray:
-    """Median of values (seed, step) as a line, their range as a band; returns the median (step,)."""
+    ax: Axes,
+    steps: np.ndarray,
+    values: np.ndarray,
+    colour: str,
+    *,
+    width: float = 1.5,
+    band: bool = True,
+    label: str = "",
+    dashed: bool = False,
+) -> None:
+    """Median of values (seed, step) as a line, their range as a band."""
     median, low, high = over_seeds(values)
     if band and len(values) > 1:
         ax.fill_between(*envelope(steps, low, high), color=colour, alpha=0.22, linewidth=0, zorder=2)
     # A thick line over a dense oscillation would only blot.
     width = min(width, 0.9) if len(steps) > 1000 else width
-    ax.plot(*extremes(steps, median), color=colour, linewidth=width, label=label or None, zorder=3)
-    return median
+    style = (0, (4, 1.2)) if dashed else "-"
+    ax.plot(*extremes(steps, median), color=colour, linewidth=width, linestyle=style, label=label or None, zorder=3)
 
 
 def absent(ax: Axes, text: str, theme: Theme) -> None:

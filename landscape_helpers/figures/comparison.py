@@ -23,13 +23,13 @@ PAIRS: tuple[tuple[str, str, str, str, str], ...] = (
 )
 
 
-def batchnorm(runs: Mapping[str, Trajectories], scale_note: str, theme: Theme) -> Figure:
+def batchnorm(runs: Mapping[str, Trajectories], scale_note: str, theme: Theme, log: bool = True) -> Figure:
     """Does the conclusion depend on BatchNorm? Correlation curves over the share of the decrease under oscillation."""
     figure = new_figure(5.4, "BatchNorm and the conclusion", scale_note, theme)
     axes = figure.subplots(2, 3, sharey="row", gridspec_kw={"height_ratios": (1.15, 1)})
     for column, (network, *pair) in enumerate(PAIRS):
         choices = ((pair[0], pair[1]), (pair[2], pair[3]))
-        _pair_of_curves(axes[0, column], network, choices, runs, theme)
+        _pair_of_curves(axes[0, column], network, choices, runs, theme, log)
         _pair_of_bars(axes[1, column], choices, runs, theme)
         if column:
             axes[0, column].set_ylabel("")
@@ -43,7 +43,12 @@ def batchnorm(runs: Mapping[str, Trajectories], scale_note: str, theme: Theme) -
 
 
 def _pair_of_curves(
-    ax: Axes, network: str, choices: Sequence[tuple[str, str]], runs: Mapping[str, Trajectories], theme: Theme
+    ax: Axes,
+    network: str,
+    choices: Sequence[tuple[str, str]],
+    runs: Mapping[str, Trajectories],
+    theme: Theme,
+    log: bool,
 ) -> None:
     present = [(name, label, i) for i, (name, label) in enumerate(choices) if name in runs]
     if not present:
@@ -51,12 +56,11 @@ def _pair_of_curves(
         absent(ax, "not run at this scale", theme)
         return
     longest = max((runs[name] for name, _, _ in present), key=lambda r: max(r.last_steps))
-    epoch_axis(ax, longest, label=False)
-    ax.set_xlabel("epoch")
+    epoch_axis(ax, longest, Marks((), None, longest.planned_steps, log=log), label="epoch (log)" if log else "epoch")
     ax.axhline(0, color=theme.soft, linewidth=0.7, zorder=1.4)
     for name, label, i in present:
         values = runs[name].values("windowed_correlation")
-        curve(ax, runs[name].steps, values, theme.series[i], label=label)
+        curve(ax, runs[name].steps, values, theme.series[i], label=label, dashed=i > 0)
         mark_endings(ax, runs[name], values, theme)
     correlation_axis(ax, "windowed correlation")
     title(ax, network)
@@ -91,27 +95,24 @@ def _pair_of_bars(ax: Axes, choices: Sequence[tuple[str, str]], runs: Mapping[st
 
 def grid(runs: Mapping[str, Trajectories], expected: Sequence[str], scale_note: str, theme: Theme) -> Figure:
     """Windowed correlation of every combination the paper reports without showing; first and last layer behind it."""
-    columns = 4
-    rows = -(-len(expected) // columns)
-    figure = new_figure(1.95 * rows, "The combinations the paper reports without showing them", scale_note, theme)
-    axes = figure.subplots(rows, columns, squeeze=False)
     catalogue = load_catalogue()
-    for ax, name in zip(axes.flat, expected, strict=False):
+    absent_runs = [catalogue.runs[name].network for name in expected if name not in runs]
+    note = f"{scale_note} Not run: {'; '.join(absent_runs)}." if absent_runs else scale_note
+    columns = 4
+    rows = -(-len(runs) // columns)
+    figure = new_figure(1.95 * rows, "The combinations the paper reports without showing them", note, theme)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for position, (name, run) in enumerate(runs.items()):
+        ax = axes.flat[position]
+        label = "windowed corr." if position % columns == 0 else ""
+        correlation(ax, run, Marks((), None, run.planned_steps), theme, ylabel=label)
+        ax.set_xlabel("epoch")
+        for layer, colour in ((0, theme.series[2]), (-1, theme.series[1])):
+            values = run.of_layer("layer_windowed_correlation", layer)
+            curve(ax, run.steps, values, colour, width=0.9, band=False)
         network = catalogue.runs[name].network
-        words = network.replace(" at rate ", ", \u03b7 = ").replace(" on ", ", ")
-        if name not in runs:
-            absent(ax, "not run", theme)
-        else:
-            correlation(
-                ax, runs[name], Marks((), None, runs[name].planned_steps), theme,
-                ylabel="windowed corr." if ax in axes[:, 0] else "",
-            )  # fmt: skip
-            ax.set_xlabel("epoch")
-            for layer, colour in ((0, theme.series[2]), (-1, theme.series[1])):
-                values = runs[name].of_layer("layer_windowed_correlation", layer)
-                curve(ax, runs[name].steps, values, colour, width=0.9, band=False)
-        ax.set_title(words, fontsize=8, fontweight="bold")
-    for ax in axes.flat[len(expected) :]:
+        ax.set_title(network.replace(" at rate ", ", \u03b7 = ").replace(" on ", ", "), fontsize=8)
+    for ax in axes.flat[len(runs) :]:
         ax.set_visible(False)
     lines = ((0, 1.5, "whole gradient (median, range over seeds)"), (2, 0.9, "first layer"), (1, 0.9, "last layer"))
     handles: list[Handle] = [Line2D([], [], color=theme.series[i], linewidth=width) for i, width, _ in lines]

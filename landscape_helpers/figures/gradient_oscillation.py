@@ -12,12 +12,15 @@ from itertools import zip_longest
 import numpy as np
 import xarray
 from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
+from matplotlib.ticker import MaxNLocator
 
 from ..catalogue import load_catalogue
 from ..claims.record import shown_layers
 from . import comparison, panels
 from .canvas import Marks, absent, add_key, endings_in_words, key_of, new_figure
-from .style import Theme, theme as themed
+from .style import Theme
+from .style import theme as themed
 from .trajectories import Trajectories
 
 Runs = Mapping[str, xarray.Dataset | Sequence[xarray.Dataset]]
@@ -31,11 +34,13 @@ class Plan:
         layout: name of the function of this module that draws it.
         epochs: the epochs that the paper's text names for what this figure shows; marked on every axis.
         matrices: epochs of the correlation matrices in the paper; empty where it does not give them.
+        log: a logarithmic axis of epochs, where phases of a few steps and of hundreds stand side by side.
     """
 
     layout: str
     epochs: tuple[int, ...] = ()
     matrices: tuple[int, ...] = ()
+    log: bool = False
 
 
 PLANS: dict[str, Plan] = {
@@ -50,12 +55,14 @@ PLANS: dict[str, Plan] = {
     "GO-F09": Plan("layers"),
     "GO-F10": Plan("small_rate", epochs=(8000,)),
     "GO-F11": Plan("small_rate"),
-    "GO-X01": Plan("batchnorm"),
+    "GO-X01": Plan("batchnorm", log=True),
     "GO-X02": Plan("unshown"),
 }
 
 
-def draw(figure_id: str, runs: Runs, theme: str = "light", scale_note: str = "") -> Figure:
+def draw(
+    figure_id: str, runs: Runs, theme: str = "light", scale_note: str = "", log_epochs: bool | None = None
+) -> Figure:
     """One figure of the paper from measured runs.
 
     Curves are medians over seeds, bands their range; a single seed is a line. Steps at which the windowed
@@ -68,20 +75,23 @@ def draw(figure_id: str, runs: Runs, theme: str = "light", scale_note: str = "")
             one dataset a seed. The two comparisons leave a panel empty for a run that is absent.
         theme: ``"light"`` or ``"dark"``; the figure is transparent either way.
         scale_note: how the runs are reduced against the paper's; written into the picture.
+        log_epochs: a logarithmic axis of epochs (GO-X02 has a linear one throughout); by default only where phases of
+            a few steps and of hundreds stand side by side (GO-X01).
 
     Raises:
         ValueError: an unknown figure or theme, or a run that the figure needs and ``runs`` does not hold.
     """
     plan = plan_of(figure_id)
     trajectories = select(figure_id, runs)
+    log = plan.log if log_epochs is None else log_epochs
     with themed(theme) as chosen:
         if plan.layout == "batchnorm":
-            return comparison.batchnorm(trajectories, scale_note, chosen)
+            return comparison.batchnorm(trajectories, scale_note, chosen, log)
         if plan.layout == "unshown":
             expected = load_catalogue().figure(figure_id).runs
             return comparison.grid(trajectories, expected, scale_note, chosen)
         (name, run), *_ = trajectories.items()
-        marks = Marks(plan.epochs, load_catalogue().runs[name].paper_steps, run.planned_steps)
+        marks = Marks(plan.epochs, load_catalogue().runs[name].paper_steps, run.planned_steps, log)
         n_layers = int(load_catalogue().figure(figure_id).presentation.get("layers", 4))
         layout: dict[str, Callable[[], Figure]] = {
             "convex": lambda: _convex(run, marks, scale_note, chosen),
@@ -152,10 +162,10 @@ def _layers(run: Trajectories, marks: Marks, n_layers: int, scale_note: str, the
     """Correlation over dot product, one column a layer; below, every layer at once."""
     shown = shown_layers(len(run.layers), n_layers)
     figure = new_figure(7.4, run.heading, scale_note, theme)
-    grid = figure.add_gridspec(3, len(shown), height_ratios=(1, 1, 1.15))
-    _layer_columns(figure, grid, 0, run, shown, marks, theme, absolute=False)
-    _every_layer(figure, grid[2, :], run, marks, theme)
-    add_key(figure, key_of(run, marks, theme))
+    rows = figure.add_gridspec(2, 1, height_ratios=(2, 1.15))
+    _layer_columns(figure, rows[0], run, shown, marks, theme, absolute=False)
+    panels.heat_map(figure.add_subplot(rows[1]), run, marks, theme)
+    add_key(figure, key_of(run, marks, theme, layers=True))
     return figure
 
 
@@ -163,46 +173,47 @@ def _small_rate(run: Trajectories, marks: Marks, n_layers: int, scale_note: str,
     """Loss and global correlation; layer-wise correlations; layer-wise |dot|; below, every layer at once."""
     shown = shown_layers(len(run.layers), n_layers)
     figure = new_figure(9.4, run.heading, scale_note, theme)
-    grid = figure.add_gridspec(4, 2 * len(shown), height_ratios=(1.05, 0.95, 0.95, 1.1))
-    panels.loss(figure.add_subplot(grid[0, : len(shown)]), run, marks, theme)
-    panels.correlation(figure.add_subplot(grid[0, len(shown) :]), run, marks, theme)
-    _layer_columns(figure, grid, 1, run, shown, marks, theme, absolute=True, span=2)
-    _every_layer(figure, grid[3, :], run, marks, theme)
-    add_key(figure, key_of(run, marks, theme))
+    rows = figure.add_gridspec(3, 1, height_ratios=(1.05, 1.9, 1.1))
+    top = rows[0].subgridspec(1, 2)
+    panels.loss(figure.add_subplot(top[0]), run, marks, theme)
+    panels.correlation(figure.add_subplot(top[1]), run, marks, theme)
+    _layer_columns(figure, rows[1], run, shown, marks, theme, absolute=True)
+    panels.heat_map(figure.add_subplot(rows[2]), run, marks, theme)
+    add_key(figure, key_of(run, marks, theme, layers=True, others=True))
     return figure
 
 
 def _layer_columns(
     figure: Figure,
-    grid: object,
-    row: int,
+    cell: SubplotSpec,
     run: Trajectories,
     shown: Sequence[int],
     marks: Marks,
     theme: Theme,
     *,
     absolute: bool,
-    span: int = 1,
 ) -> None:
-    upper, lower = [], []
+    """One column a layer: its windowed correlation over its dot product."""
+    lower = []
+    grid = cell.subgridspec(2, len(shown))
     for column, layer in enumerate(shown):
-        cell = slice(span * column, span * (column + 1))
         colour = theme.series[_colour_of(column, len(shown))]
-        ax = figure.add_subplot(grid[row, cell])  # type: ignore[index]
-        name = layer_title(run.layers, layer, len(shown))
+        ax = figure.add_subplot(grid[0, column])
+        name = layer_title(run.layers, layer, named=len(shown) <= 2)
         panels.correlation(
             ax, run, marks, theme, layer=layer, colour=colour, heading=name,
             ylabel="windowed correlation" if column == 0 else "",
         )  # fmt: skip
-        below = figure.add_subplot(grid[row + 1, cell])  # type: ignore[index]
+        below = figure.add_subplot(grid[1, column])
         panels.dots(below, run, layer, marks, theme, colour, absolute=absolute)
         for each in (ax, below):
-            # Four columns leave no room for a label under each; the middle of the row says it once.
+            # Four columns leave no room for the whole label.
             if len(shown) > 2:
                 each.set_xlabel("epoch")
+                if not marks.log:
+                    each.xaxis.set_major_locator(MaxNLocator(2, integer=True))
             if column:
                 each.tick_params(labelleft=False)
-        upper.append(ax)
         lower.append(below)
     lower[0].set_ylabel(
         "|dot product| (nats\u00b2 / param.\u00b2)" if absolute else "dot product (nats\u00b2 / param.\u00b2)"
@@ -217,20 +228,14 @@ def _layer_columns(
         panels.dots_scale(lower, run, shown)
 
 
-def _every_layer(figure: Figure, cell: object, run: Trajectories, marks: Marks, theme: Theme) -> None:
-    ax = figure.add_subplot(cell)  # type: ignore[arg-type]
-    image = panels.heat_map(ax, run, marks, theme)
-    panels.colour_bar(figure.colorbar(image, ax=ax, aspect=18, pad=0.01, fraction=0.04), "windowed correlation")
-
-
 def _colour_of(column: int, columns: int) -> int:
     """The first layer is always the first colour and the last layer the second; those between take the rest."""
     return 0 if column == 0 else 1 if column == columns - 1 else 2 + (column - 1) % 2
 
 
-def layer_title(layers: Sequence[str], index: int, columns: int) -> str:
-    """``"First layer: blocks.0"``, ``"Layer 13 of 38"``."""
-    place = "First layer" if index == 0 else "Last layer" if index == len(layers) - 1 else f"Layer {index + 1}"
-    if columns > 2:
-        return f"{place} of {len(layers)}" if place.startswith("Layer") else f"{place} ({index + 1})"
-    return f"{place}: {layers[index]}"
+def layer_title(layers: Sequence[str], index: int, named: bool) -> str:
+    """``"Layer 1 (first)"``, and its module's name where there is room: ``"Layer 1 (first): blocks.0"``."""
+    place = " (first)" if index == 0 else " (last)" if index == len(layers) - 1 else ""
+    # A module without a name of its own has its position in the container for one, which says nothing here.
+    name = f": {layers[index]}" if named and not layers[index].isdigit() else ""
+    return f"Layer {index + 1}{place}{name}"

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colorbar import Colorbar
-from matplotlib.image import AxesImage
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
-from .canvas import Marks, curve, draw_marks, epoch_axis, mark_endings, shade, title
-from .decimate import BINS
+from .canvas import OTHERS, Marks, curve, draw_marks, epoch_axis, mark_endings, shade, title
+from .decimate import BINS, extremes
 from .style import Theme
 from .trajectories import Trajectories, negative_fraction, over_seeds
-
 
 MINUS = "\u2212"
 
@@ -25,7 +21,7 @@ def loss(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme) -> None:
     values = runs.values("loss")
     start = float(np.nanmax(values[:, 0]))
     spiky = float(np.nanmax(values)) > 4 * start
-    epoch_axis(ax, runs)
+    epoch_axis(ax, runs, marks)
     shade(ax, runs.steps, runs.oscillating, theme)
     curve(ax, runs.steps, values, theme.series[0])
     if spiky:
@@ -53,7 +49,7 @@ def correlation(
     """Windowed correlation of the whole gradient, or of one layer with the whole one behind it."""
     whole = runs.values("windowed_correlation")
     values = whole if layer is None else runs.of_layer("layer_windowed_correlation", layer)
-    epoch_axis(ax, runs)
+    epoch_axis(ax, runs, marks)
     shade(ax, runs.steps, negative_fraction(values), theme)
     ax.axhline(0, color=theme.soft, linewidth=0.7, zorder=1.4)
     if layer is not None:
@@ -78,11 +74,11 @@ def _zoom(ax: Axes, runs: Trajectories, values: np.ndarray, marks: Marks, theme:
     last = max(runs.last_steps)
     first = min((p for p, _ in marks.positions()), default=np.inf)
     until = int(np.ceil(5 * first)) if np.isfinite(first) else 0
-    if not (12 <= until < 0.25 * last):
+    if marks.log or not (12 <= until < 0.25 * last):
         return
     # The inset stands where the curve is not: over or under the line of zero.
     late = np.nanmean(values[:, runs.steps > 0.4 * last])
-    inset = ax.inset_axes((0.45, 0.60 if late < 0 else 0.12, 0.5, 0.30))
+    inset = ax.inset_axes((0.40, 0.58 if late < 0 else 0.10, 0.55, 0.36))
     inset.set_xlim(0, until)
     inset.set_ylim(-1.15, 1.15)
     kept = runs.steps <= until
@@ -95,7 +91,10 @@ def _zoom(ax: Axes, runs: Trajectories, values: np.ndarray, marks: Marks, theme:
     inset.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     inset.tick_params(labelsize=7)
     inset.spines[["top", "right"]].set_visible(True)
-    inset.set_title(f"first {until} epochs", fontsize=7, fontweight="normal", color=theme.soft, pad=2)
+    inset.text(
+        0.03 if values[:, kept][:, -1].mean() < 0 else 0.97, 0.08, f"first {until} epochs", fontsize=7,
+        color=theme.soft, transform=inset.transAxes, ha="left" if values[:, kept][:, -1].mean() < 0 else "right",
+    )  # fmt: skip
 
 
 def share(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme) -> None:
@@ -106,7 +105,7 @@ def share(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme) -> None:
     progress = np.full_like(losses, np.nan)
     decreased = fallen > 0
     progress[decreased] = (losses[decreased, :1] - losses[decreased]) / fallen[decreased, None]
-    epoch_axis(ax, runs)
+    epoch_axis(ax, runs, marks)
     shade(ax, runs.steps, runs.oscillating, theme)
     title(ax, "Share of the loss decrease", marks, "(not in the paper)")
     ax.set_ylabel("share of total decrease")
@@ -117,12 +116,14 @@ def share(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme) -> None:
         return
     ax.axhline(0.5, color=theme.soft, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1.4)
     curve(ax, runs.steps, progress, theme.soft, width=1.0, band=False, label="all steps")
-    curve(ax, runs.steps, runs.share, theme.oscillating, label="at correlation < 0")
+    curve(ax, runs.steps, runs.share, theme.progress, label="at correlation < 0")
     mark_endings(ax, runs, runs.share, theme)
     low, high = ax.get_ylim()
     ax.set_ylim(min(low, -0.04), max(high, 1.06))
     median, least, largest = over_seeds(runs.final_share)
-    text = f"{median:.0%}" + (f" ({least:.0%} to {largest:.0%})" if len(runs.seeds) > 1 else "")
+    told = int(np.isfinite(runs.final_share).sum())
+    text = f"{median:.0%}" + (f" ({least:.0%} to {largest:.0%})" if told > 1 else "")
+    text += f", {told} of {len(runs.seeds)} seeds" if told < len(runs.seeds) else ""
     handles, labels = ax.get_legend_handles_labels()
     labels[-1] += f": {text.replace('-', MINUS)}"
     # Between the two lines where they are far apart, else under both.
@@ -135,7 +136,7 @@ def sharpness(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme) -> None:
     values = np.asarray(runs.data["sharpness"].transpose("seed", "stop").values, dtype=np.float64)
     stops = runs.data["stop"].values
     rate = runs.learning_rate
-    epoch_axis(ax, runs)
+    epoch_axis(ax, runs, marks)
     shade(ax, runs.steps, runs.oscillating, theme)
     curve(ax, stops, values, theme.series[2], label="sharpness")
     few = len(stops) <= 40
@@ -166,8 +167,8 @@ def matrix(ax: Axes, runs: Trajectories, index: int, paper_epoch: int | None, th
     values = over_seeds(runs.data["matrix"].transpose("seed", "epoch", "a", "b").values[:, index].astype(float))[0]
     epoch = int(runs.data["epoch"].values[index])
     steps = [epoch + i for i in range(len(values))]
-    image = ax.imshow(values, cmap=theme.diverging, vmin=-1, vmax=1)
-    colour_map = matplotlib.colormaps[theme.diverging]
+    colour_map = theme.correlation_map
+    image = ax.imshow(values, cmap=colour_map, vmin=-1, vmax=1)
     for (row, column), value in np.ndenumerate(values):
         red, green, blue, _ = colour_map((value + 1) / 2 if np.isfinite(value) else 0.5)
         dark = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 < 0.18
@@ -180,18 +181,13 @@ def matrix(ax: Axes, runs: Trajectories, index: int, paper_epoch: int | None, th
     ax.spines[:].set_visible(False)
     ax.set_xlabel("epoch k")
     ax.set_ylabel("epoch j")
-    paper = f"(the paper: from {paper_epoch:,})" if paper_epoch is not None and paper_epoch != epoch else ""
-    title(ax, f"Gradient correlations, epochs {epoch:,}\u2013{steps[-1]:,}", aside=paper)
+    theirs = f"(paper: {paper_epoch:,}\u2013{paper_epoch + len(steps) - 1:,})" if paper_epoch is not None else ""
+    title(ax, f"Correlations, epochs {epoch:,}\u2013{steps[-1]:,}", aside=theirs if paper_epoch != epoch else "")
     # Beside the square, in the room that the square leaves in its cell.
     ax.set_anchor("W")
     beside = ax.inset_axes((1.05, 0.0, 0.045, 1.0))
-    colour_bar(beside.figure.colorbar(image, cax=beside), "\u03bc(j, k)")
-
-
-def colour_bar(bar: Colorbar, label: str) -> None:
-    """Dress the scale of a correlation, [-1, 1]."""
-    bar.set_ticks([-1, -0.5, 0, 0.5, 1])
-    bar.set_label(label)
+    bar = ax.figure.colorbar(image, cax=beside, ticks=[-1, -0.5, 0, 0.5, 1])
+    bar.set_label("\u03bc(j, k)")
     bar.outline.set_visible(False)  # type: ignore[operator]
 
 
@@ -200,11 +196,16 @@ def dots(
 ) -> None:
     """Inner product of adjacent gradients of one layer: signed on a symmetric log scale, or its size on a log scale."""
     values = runs.of_layer("layer_dot", layer)
-    epoch_axis(ax, runs)
+    epoch_axis(ax, runs, marks)
     shade(ax, runs.steps, negative_fraction(runs.of_layer("layer_windowed_correlation", layer)), theme)
     if absolute:
         size = np.abs(values)
         curve(ax, runs.steps, np.where(size > 0, size, np.nan), colour)
+        # The other layers, so that a layer that dominates is seen to dominate all of them and not the shown ones only.
+        others = [np.abs(runs.of_layer("layer_dot", i)) for i in range(len(runs.layers)) if i != layer]
+        if others:
+            largest, _, _ = over_seeds(np.fmax.reduce(others))
+            ax.plot(*extremes(runs.steps, largest), color=theme.soft, linewidth=0.7, linestyle=OTHERS, zorder=2.5)
         ax.set_yscale("log")
     else:
         ax.axhline(0, color=theme.soft, linewidth=0.7, zorder=1.4)
@@ -223,7 +224,7 @@ def dots_scale(axes: Sequence[Axes], runs: Trajectories, layers: Sequence[int]) 
     largest = float(finite.max())
     decades = max(int(np.ceil(np.log10(largest / linear))), 1)
     every = int(np.ceil(decades / 3))
-    powers = [linear * 10.0**i for i in range(decades, -1, -every)]
+    powers = [linear * 10.0**i for i in range(decades, 0, -every)]
     for ax in axes:
         ax.set_yscale("symlog", linthresh=linear, linscale=0.6)
         ax.set_ylim(-2 * largest, 2 * largest)
@@ -231,27 +232,33 @@ def dots_scale(axes: Sequence[Axes], runs: Trajectories, layers: Sequence[int]) 
         ax.yaxis.set_minor_locator(FixedLocator([]))
 
 
-def heat_map(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme) -> AxesImage:
+def heat_map(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme) -> None:
     """Windowed correlation of every layer at every step: rows from the input layer (top) to the output layer."""
     rows = np.array([over_seeds(runs.of_layer("layer_windowed_correlation", i))[0] for i in range(len(runs.layers))])
     last = max(runs.last_steps)
     cells = np.array_split(np.arange(rows.shape[1]), min(2 * BINS, rows.shape[1]))
     means = np.array([_mean(rows[:, cell]) for cell in cells]).T
-    epoch_axis(ax, runs)
-    image = ax.imshow(
-        means, cmap=theme.diverging, vmin=-1, vmax=1, aspect="auto", interpolation="nearest",
-        extent=(-0.5, last + 0.5, len(rows) + 0.5, 0.5),
+    epoch_axis(ax, runs, marks)
+    edges = [float(runs.steps[cell[0]]) - 0.5 for cell in cells] + [last + 0.5]
+    image = ax.pcolormesh(
+        edges, np.arange(len(rows) + 1) + 0.5, np.ma.masked_invalid(means), cmap=theme.correlation_map, vmin=-1, vmax=1,
+        edgecolors="none", antialiased=False, rasterized=True,
     )  # fmt: skip
-    ax.set_xlim(-0.015 * last, 1.015 * last)
+    ax.set_ylim(len(rows) + 0.5, 0.5)
     ax.set_ylabel("layer")
     ax.grid(False)
     many = len(rows) > 8
     ticks = [1, *[t for t in range(5, len(rows) - 1, 5)], len(rows)] if many else list(range(1, len(rows) + 1))
-    names = [str(t) if many else f"{t} {runs.layers[t - 1]}" for t in ticks]
+    names = [str(t) if many or runs.layers[t - 1].isdigit() else f"{t} {runs.layers[t - 1]}" for t in ticks]
     ax.set_yticks(ticks, names)
     draw_marks(ax, marks, theme)
     title(ax, "Windowed correlation of every layer", marks, "(not in the paper)")
-    return image
+    # Above the map, level with its title, so that the map has the whole width.
+    above = ax.inset_axes((0.76, 1.07, 0.235, 0.05))
+    bar = ax.figure.colorbar(image, cax=above, orientation="horizontal", ticks=[-1, -0.5, 0, 0.5, 1])
+    above.xaxis.set_ticks_position("top")
+    above.tick_params(labelsize=7, pad=1, length=2)
+    bar.outline.set_visible(False)  # type: ignore[operator]
 
 
 def _mean(columns: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import matplotlib as mpl
+from matplotlib.colors import LinearSegmentedColormap
 
 THEMES = ("light", "dark")
 DPI = 200  # two device pixels for each CSS pixel at 100 CSS pixels an inch
@@ -36,8 +37,10 @@ class Theme:
         page: the page's background, behind labels that stand on curves; the figure itself is transparent.
         series: curves, in the order in which they are used.
         alarm: a run that broke off.
-        oscillating: steps at which adjacent gradients oppose each other, shaded with ``band_opacity``.
-        diverging: name of matplotlib's colour map for correlations -1 ... 1; its middle is close to the page.
+        oscillating: steps at which adjacent gradients oppose each other, shaded with ``band_opacity``; ``progress``:
+            the curve of what was gained there, the same hue with the contrast of a line.
+        diverging: colours at -1, -1/2, 0, 1/2 and 1: the hue of oscillation is negative, blue is positive, and what is
+            near zero recedes into the page.
     """
 
     name: str
@@ -49,8 +52,14 @@ class Theme:
     series: tuple[str, ...]
     alarm: str
     oscillating: str
+    progress: str
     band_opacity: float
-    diverging: str
+    diverging: tuple[str, ...]
+
+    @property
+    def correlation_map(self) -> LinearSegmentedColormap:
+        """The colour map of a correlation over [-1, 1]; what is not a number is transparent."""
+        return LinearSegmentedColormap.from_list(f"correlation-{self.name}", self.diverging).with_extremes(bad="none")
 
 
 LIGHT = Theme(
@@ -63,8 +72,9 @@ LIGHT = Theme(
     series=tuple(OKABE_ITO[c] for c in ("blue", "vermilion", "bluish green", "reddish purple", "orange")),
     alarm="#a33b00",
     oscillating=OKABE_ITO["orange"],
-    band_opacity=0.22,
-    diverging="RdBu",
+    progress="#b86f00",
+    band_opacity=0.2,
+    diverging=("#a83c00", "#ec9f66", "#f6f5f3", "#78b4da", "#005a94"),
 )
 DARK = Theme(
     name="dark",
@@ -76,8 +86,9 @@ DARK = Theme(
     series=("#56b4e9", "#f0803c", "#1fbf92", "#dd94bd", "#f0c04a"),
     alarm="#ff9d66",
     oscillating=OKABE_ITO["orange"],
+    progress="#f0b030",
     band_opacity=0.24,
-    diverging="berlin_r",
+    diverging=("#ff8c4f", "#8f4520", "#252a31", "#1f6593", "#6cc0f5"),
 )
 
 

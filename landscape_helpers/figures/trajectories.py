@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -166,8 +167,18 @@ class Trajectories:
 
     @cached_property
     def endings(self) -> list[Ending]:
-        told = zip(self.seeds, self.last_steps, self.per_seed("status", "completed"), strict=True)
-        return [Ending(seed, step, str(status)) for seed, step, status in told if status != "completed"]
+        told = zip(self.seeds, self.last_steps, self._statuses, strict=True)
+        return [Ending(seed, step, status) for seed, step, status in told if status != "completed"]
+
+    @property
+    def _statuses(self) -> list[str]:
+        """Each seed's status; results loaded together carry one text, "seed 0: completed; seed 1: stopped: ..."."""
+        each = [str(status) for status in self.per_seed("status", "completed")]
+        parts = re.split(r"(?:^|; )seed (\d+): ", each[0]) if each else []
+        if len(parts) < 3:
+            return each
+        by_seed = dict(zip(map(int, parts[1::2]), parts[2::2], strict=True))
+        return [by_seed.get(seed, "completed") for seed in self.seeds]
 
     @cached_property
     def oscillating(self) -> np.ndarray:
