@@ -1,12 +1,13 @@
 """The command line: list, run, claims, regress, doctor.
 
-Exit status: 0 done; 1 something that was run failed, or a regression drifted; 2 a request that cannot be met, said in one line
-before any work; 130 interrupted. torch is imported only by the commands that compute.
+Exit status: 0 done; 1 something that was run failed, or a regression drifted; 2 a request that cannot be met, said in
+one line before any work; 130 interrupted. torch is imported only by the commands that compute.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # The reader has seen enough; keep the interpreter from complaining about it at exit.
-        sys.stdout = None  # type: ignore[assignment]
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
@@ -222,12 +223,13 @@ def _doctor(arguments: argparse.Namespace) -> int:
         print(_json.dumps(found))
         return 0
     print(f"{PACKAGE} {found['package']}, Python {found['python']}, torch {found['torch']}")
-    print(f"{found['device']}, {found['cores']} cores, {found['memory_gb']} GB, {found['gflop_per_s']} GFLOP/s in training")
+    print(f"{found['device']}, {found['cores']} cores, {found['memory_gb']} GB, {found['gflop_per_s']} GFLOP/s")
     for name, at in found["data"].items():
         images = "" if at["train_images"] is None else f" ({at['train_images']:,} training images)"
         print(f"data {name}: {at['found'] or 'not found'}{images}")
     for profile, able in found["profiles"].items():
-        print(f"{profile}: {len(able['runnable'])} runs possible, about {able['seconds_for_what_is_missing']:,} s left to do")
+        left = able["seconds_for_what_is_missing"]
+        print(f"{profile}: {len(able['runnable'])} runs possible, about {left:,} s for what is not stored")
         for reason, names in able["obstacles"].items():
             print(f"  {len(names)} not: {reason}")
     return 0
@@ -269,5 +271,3 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise ValueError(f"--seeds expects whole numbers with commas between them, got {text!r}") from error
-
-

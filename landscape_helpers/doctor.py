@@ -17,8 +17,8 @@ PROBE_SECONDS = 1.0
 def examine(store: Store | None = None) -> dict[str, Any]:
     """Versions, device, memory, data sets and the rough time of all runs of each profile.
 
-    The time is the catalogue's floating-point operations over the rate of a few training steps of a small network measured
-    here, so that it is right to a factor of about 2; sharpness and data loading are not in it.
+    The time is the catalogue's floating-point operations over the rate of a few training steps of a small network
+    measured here, so that it is right to a factor of about 2; sharpness and data loading are not in it.
     """
     import torch
 

@@ -1,8 +1,8 @@
 """Hashes that say whether a stored result is still the one that the present code would compute.
 
-The code hash covers a module and everything of this package that it imports, directly or not, wherever the import stands.
-It is taken from the syntax tree, so that comments, layout, docstrings, type annotations and the wording of error messages do
-not count. Nothing is imported to compute it. Imports whose name is only known when they run are not seen.
+The code hash covers a module and everything of this package that it imports, directly or not, wherever the import
+stands. It is taken from the syntax tree, so that comments, layout, docstrings, type annotations and the wording of error
+messages do not count. Nothing is imported to compute it. Imports whose name is only known when they run are not seen.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def code_hash(experiment: str) -> str:
 def closure_hash(module: str, root: Path) -> str:
     """Hash of ``module`` and what it imports from the package whose folder is ``root``.
 
-    Names are followed through a package's ``__init__.py`` to the module that defines them, and the ``__init__.py`` itself
-    does not count then: a new export beside the old ones leaves results valid.
+    Names are followed through a package's ``__init__.py`` to the module that defines them, and the ``__init__.py``
+    itself does not count then: a new export beside the old ones leaves results valid.
     """
     digest = hashlib.sha256()
     for name in sorted(import_closure(module, root)):

@@ -14,9 +14,9 @@ def overview(store: Store) -> list[dict[str, Any]]:
     """Every figure and every run, with state and cost at each profile.
 
     Returns:
-        Rows with ``id, kind, title, paper, profiles``; for each profile ``state`` (stored, stale or missing), ``cost`` with
-        ``pflop`` and, where results are stored, ``seconds`` measured for all seeds, ``runs``, ``seeds``, ``notes`` and, where
-        the scale does not exist, ``reason``.
+        Rows with ``id, kind, title, paper, profiles``; for each profile ``state`` (stored, stale or missing), ``cost``
+        with ``pflop`` and, where results are stored, ``seconds`` measured for all seeds, ``runs``, ``seeds``, ``notes``
+        and, where the scale does not exist, ``reason``.
     """
     catalogue = load_catalogue()
     papers = {run: figure.paper for figure in catalogue.figures.values() for run in figure.runs}

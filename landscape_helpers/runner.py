@@ -48,7 +48,7 @@ def specs_for(
 
 
 def validate(specs: Iterable[RunSpec]) -> None:
-    """Refuse what cannot be computed, before any work: parameters out of range, a data set or a network that is not there.
+    """Refuse what cannot be computed, before any work: parameters, data set, network.
 
     Raises:
         ValueError, FileNotFoundError: with one line that says what and why.

@@ -44,10 +44,10 @@ class Stored:
 
     def attributes(self) -> dict[str, Any]:
         """The file's attributes alone, without reading its arrays."""
-        import h5py
+        import h5netcdf
 
-        with h5py.File(self.path, "r") as file:
-            return {name: file.attrs[name] for name in file.attrs if not name.startswith("_")}
+        with h5netcdf.File(self.path, "r") as file:
+            return dict(file.attrs)
 
 
 class Store:

@@ -1,12 +1,13 @@
 r"""What a run costs, from the shape of its network, without building it.
 
-A forward pass takes 2 floating-point operations per multiply-accumulate, a gradient step 6 (the backward pass costs twice
-the forward one). Only convolutions and linear layers are counted; normalisation, correlations and sharpness are not.
+A forward pass takes 2 floating-point operations per multiply-accumulate, a gradient step 6 (the backward pass costs
+twice the forward one). Only convolutions and linear layers are counted; normalisation, correlations and sharpness are not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 FLOP_PER_MAC_AND_STEP = 6
@@ -44,19 +45,23 @@ def run_pflop(parameters: Mapping[str, Any]) -> float | None:
 def forward_macs(model: str, shape: Shape, classes: int, **options: Any) -> int | None:
     """Multiply-accumulates of one image's forward pass, or None for a network that is not listed here."""
     name = model.removesuffix("_bn")
-    builders: dict[str, Callable[[], int]] = {
-        "softmax": lambda: shape[0] * shape[1] * shape[2] * classes,
-        "mlp": lambda: _mlp(shape, classes, options.get("hidden", (128,))),
-        "cnn": lambda: _cnn(shape, classes, options.get("width", 32)),
-        **{v: (lambda v=v: _vgg(shape, classes, VGG[v], options.get("width", 64))) for v in VGG},
-        **{r: (lambda r=r: _resnet(shape, classes, RESNET[r], options.get("width", 64))) for r in RESNET},
-    }
-    return builders[name]() if name in builders else None
+    if name in VGG:
+        return _vgg(shape, classes, VGG[name], options.get("width", 64))
+    if name in RESNET:
+        return _resnet(shape, classes, RESNET[name], options.get("width", 64))
+    match name:
+        case "softmax":
+            return _mlp(shape, classes, ())
+        case "mlp":
+            return _mlp(shape, classes, options.get("hidden", (128,)))
+        case "cnn":
+            return _cnn(shape, classes, options.get("width", 32))
+    return None
 
 
-def _mlp(shape: Shape, classes: int, hidden: tuple[int, ...]) -> int:
+def _mlp(shape: Shape, classes: int, hidden: Sequence[int]) -> int:
     sizes = [shape[0] * shape[1] * shape[2], *hidden, classes]
-    return sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+    return sum(a * b for a, b in pairwise(sizes))
 
 
 def _cnn(shape: Shape, classes: int, width: int) -> int:

@@ -1,15 +1,15 @@
 r"""A small language for predicates over measured numbers, evaluated for truth and for margin.
 
-Names, numbers, ``+ - * /``, comparisons, ``and or not``, ``min max abs`` and ``count(p1, ..., pn) >= k``. Nothing else is
-accepted: no attribute, index, call or string, so that a catalogue cannot run code.
+Names, numbers, ``+ - * /``, comparisons, ``and or not``, ``min max abs`` and ``count(p1, ..., pn) >= k``. Nothing else
+is accepted: no attribute, index, call or string, so that a catalogue cannot run code.
 
 **Truth** is three-valued (Kleene): a comparison with an unknown number (NaN) is unknown, ``not`` of it too, and an
 unknown part decides nothing that the known parts leave open. A predicate that is unknown is *not satisfied*.
 
 **Margin** is the quantitative semantics of signal temporal logic (Donze and Maler 2010, Section 2): :math:`a>b` gives
-:math:`a-b`, ``and`` the minimum, ``or`` the maximum, ``not`` the negative, ``count(p1, ..., pn) >= k`` the k-th largest. It
-is positive where the predicate holds with room and negative where it fails, in the units of the nearest comparison. An
-equality gives :math:`-|a-b|`: it can fail by an amount but has no room.
+:math:`a-b`, ``and`` the minimum, ``or`` the maximum, ``not`` the negative, ``count(p1, ..., pn) >= k`` the k-th
+largest. It is positive where the predicate holds with room and negative where it fails, in the units of the nearest
+comparison. An equality gives :math:`-|a-b|`: it can fail by an amount but has no room.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
@@ -145,7 +146,7 @@ def _predicate(node: ast.expr, values: Mapping[str, float]) -> Outcome:
             return _at_least(k, [_predicate(part, values) for part in _count_of(left)])
         case ast.Compare(left=left, ops=ops, comparators=rest):
             numbers = [_number(part, values) for part in (left, *rest)]
-            links = [_compare(op, a, b) for op, a, b in zip(ops, numbers, numbers[1:], strict=False)]
+            links = [_compare(op, a, b) for op, (a, b) in zip(ops, pairwise(numbers), strict=True)]
             return _at_least(len(links), links)
     raise AssertionError(f"unchecked expression {ast.dump(node)}")
 

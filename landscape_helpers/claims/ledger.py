@@ -1,7 +1,8 @@
 """The ledger: every check of every figure and every claim, with what was measured and what follows.
 
-A claim is decided seed by seed and then over the seeds: *reproduced* if every seed satisfies its predicate, *not reproduced*
-if no seed satisfies it nor the predicate for "partly", else *partly*. Without the runs it needs it is *not run*.
+A claim is decided seed by seed and then over the seeds: *reproduced* if every seed satisfies its predicate, *not
+reproduced* if no seed satisfies it nor the predicate for "partly", else *partly*. Without the runs it needs, or where these
+are too short to tell, it is *not run*.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ def ledger(profile: str | None = None, paper: str | None = None, store: Store | 
         store: where results lie; by default the standard places.
 
     Returns:
-        Rows with ``id, paper, figure, kind, basis, statement, verdict, measured, measured_text, expected, margin, profile,
-        seeds, stale, reason``. ``measured`` gives for each number its median, lowest and highest value and the values by
-        seed. ``margin`` is that of the worst seed: how far inside the bound "reproduced" the measured values lie, negative
-        outside. ``stale`` says that a result by earlier code was used. Unknown numbers are NaN.
+        Rows with ``id, paper, figure, kind, basis, statement, verdict, measured, measured_text, expected, margin,
+        profile, seeds, stale, reason``. ``measured`` gives for each number its median, lowest and highest value and the
+        values by seed. ``margin`` is that of the worst seed: how far inside the bound "reproduced" the measured values
+        lie, negative outside. ``stale`` says that a result by earlier code was used. Unknown numbers are NaN.
 
     Raises:
         ValueError: an unknown profile or paper.
@@ -124,7 +125,8 @@ def _row(claim: Claim, profile: str | None, shelf: _Shelf) -> Row:
     try:
         by_seed = [_measure(claim, chosen, seed, shelf) for seed in seeds]
     except NotRecorded as error:
-        return row | {"reason": str(error)}
+        remarks = _remarks(claim, chosen, [], [r for r in claim.runs if r not in absent], absent, shelf)
+        return row | {"reason": "; ".join([str(error), *remarks])}
     verdict, outcomes = judge(claim.predicates, by_seed)
     used = [run for run in claim.runs if run not in absent]
     measured = {m.name: _summary([values[m.name] for values in by_seed]) for m in claim.measurements}
@@ -141,9 +143,7 @@ def _row(claim: Claim, profile: str | None, shelf: _Shelf) -> Row:
     }
 
 
-def judge(
-    predicates: Mapping[Any, str], by_seed: Sequence[Mapping[str, float]]
-) -> tuple[str, list[Outcome]]:
+def judge(predicates: Mapping[Any, str], by_seed: Sequence[Mapping[str, float]]) -> tuple[str, list[Outcome]]:
     """The verdict over seeds, and each seed's outcome of the predicate "reproduced".
 
     Args:
@@ -203,7 +203,7 @@ def _remarks(
         spec = shelf.spec(run, profile)
         assert spec is not None
         steps, paper_steps = spec.parameters["steps"], shelf.catalogue.runs[run].paper_steps
-        if steps < paper_steps:
+        if paper_steps is not None and steps < paper_steps:
             remarks.append(f"{run}: the first {steps:,} of {paper_steps:,} steps")
         if len(held := shelf.available(run, profile)) < len(spec.seeds):
             remarks.append(f"{run}: {len(held)} of {len(spec.seeds)} seeds stored")

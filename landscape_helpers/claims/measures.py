@@ -1,8 +1,8 @@
 r"""Numbers that claims are decided on: each a function of one run's record and keyword arguments.
 
 :math:`\bar\mu_k` is the windowed correlation (GO-D04), trailing, so that it exists from step 4 on; *oscillating* means
-:math:`\bar\mu_k<0`. One epoch is one step. A number that does not exist, such as the epoch of a turn that never comes, is NaN,
-and no predicate is satisfied by it.
+:math:`\bar\mu_k<0`. One epoch is one step. A number that does not exist, such as the epoch of a turn that never comes, is
+NaN, and no predicate is satisfied by it.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def mean_correlation(
     last: float | None = None,
     layer: str | None = None,
 ) -> float:
-    """Mean windowed correlation over epochs start to end, or the first or last share of the run; of one layer if named."""
+    """Mean windowed correlation over epochs, or the first or last share of the run; of one layer if named."""
     return mean(_curve(r, layer)[r.window(start, end, first, last)])
 
 
@@ -164,7 +164,7 @@ def phase_mean(r: Record, *, direction: str, side: str) -> float:
 
 @_register
 def matrix_entries(r: Record, *, epoch: float, reduce: str, lag: int | None = None) -> float:
-    """Smallest or largest entry of the correlation matrix at an epoch (GO-D05): off the diagonal, or at one lag |a-b|."""
+    """Smallest or largest entry of the correlation matrix at an epoch (GO-D05): off-diagonal, or at one lag."""
     epochs, matrix = list(r["epoch"]), r["matrix"]
     if epoch not in epochs:
         if not r.reaches(int(epoch) + matrix.shape[-1] - 1):
@@ -192,9 +192,7 @@ def sharpness_ratio(r: Record, *, phase: str) -> float:
 
 
 @_register
-def layer_mean_correlation(
-    r: Record, *, start: float, end: float, reduce: str, layers: str = "all"
-) -> float:
+def layer_mean_correlation(r: Record, *, start: float, end: float, reduce: str, layers: str = "all") -> float:
     """Smallest or largest, over layers, of the mean windowed correlation in a window of epochs."""
     curves = r["layer_windowed_correlation"][r.window(start, end)]
     return _reduce(reduce, [mean(curves[:, i]) for i in r.layer_indices(layers)])
@@ -237,8 +235,8 @@ def largest_dot_ratio(r: Record, *, layers: str = "all") -> float:
 def layer_sum_error(r: Record) -> float:
     r"""Largest relative error of the sum identity, :math:`\max_k |\sum_l p^{(l)}_k - p_k| / \sum_l |p^{(l)}_k|`.
 
-    The scale is the sum's natural one: where layers cancel, the global dot product itself may be arbitrarily small while
-    rounding is not.
+    The scale is the sum's natural one: where layers cancel, the global dot product itself may be arbitrarily small
+    while rounding is not.
     """
     dot, layer_dot = r["dot"], r["layer_dot"]
     error = _divide(np.abs(layer_dot.sum(1) - dot), np.abs(layer_dot).sum(1))
@@ -262,7 +260,7 @@ def single_change_share(r: Record, *, direction: str, layers: str = "all") -> fl
 
 @_register
 def first_dominance(r: Record, *, direction: str) -> float:
-    """Median, over the epochs after the global turn, of the first layer's |dot| over the largest |dot| of the others."""
+    """Median, over the epochs after the global turn, of the first layer's |dot| over the largest of the others."""
     turn = _turn(_curve(r), direction)
     if math.isnan(turn):
         return math.nan

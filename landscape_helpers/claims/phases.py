@@ -1,7 +1,7 @@
 r"""Phases of a correlation curve and the lasting sign changes between them.
 
-The paper speaks of a sharp transition at an epoch without saying what makes a sign change count (GO-D11). One definition
-serves all networks here. Let :math:`\bar\mu_k` be the windowed correlation, K the last recorded step and
+The paper speaks of a sharp transition at an epoch without saying what makes a sign change count (GO-D11). One
+definition serves all networks here. Let :math:`\bar\mu_k` be the windowed correlation, K the last recorded step and
 :math:`m=\max(5,\lceil 0.05K\rceil)`:
 
 1. the *opening sign* is that of the median of the first h = 5 values;
@@ -9,9 +9,9 @@ serves all networks here. Let :math:`\bar\mu_k` be the windowed correlation, K t
    so has the median of the m values from k on, that is, more than half of the next 5 % of the run keeps the new sign;
 3. from there on the phase has the new sign, and step 2 goes on from k + 1.
 
-The condition is on the phase that begins and not on the one that ends: the paper's CNN is positive for 10 of 1,500 epochs
-only, and those must count. Excursions shorter than about half of m change nothing. In the last m steps nothing can be shown
-to last, so that no change is found there.
+The condition is on the phase that begins and not on the one that ends: the paper's CNN is positive for 10 of 1,500
+epochs only, and those must count. Excursions shorter than about half of m change nothing. In the last m steps nothing can
+be shown to last, so that no change is found there.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Phases:
 
 
 def phases(curve: np.ndarray) -> Phases:
-    """The phases of a windowed correlation (K + 1,), whose leading NaN are skipped and others count for neither sign."""
+    """The phases of a windowed correlation (K + 1,); leading NaN are skipped, others count for neither sign."""
     steps = np.flatnonzero(np.isfinite(curve))
     if len(steps) < OPENING:
         return Phases(0, ())

@@ -96,7 +96,8 @@ class Record:
                 return [L - 1]
         if which in self.layers:
             return [self.layers.index(which)]
-        raise ValueError(f"unknown layers {which!r}: expected all, shown, first, last or one of {', '.join(self.layers)}")
+        expected = ", ".join(("all", "shown", "first", "last", *self.layers))
+        raise ValueError(f"unknown layers {which!r}: expected one of {expected}")
 
 
 def shown_layers(n_layers: int, count: int = 4) -> list[int]:
