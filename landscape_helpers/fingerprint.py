@@ -1,8 +1,8 @@
 """Hashes that say whether a stored result is still the one that the present code would compute.
 
 The code hash covers a module and everything of this package that it imports, directly or not, wherever the import
-stands. It is taken from the syntax tree, so that comments, layout, docstrings, type annotations and the wording of error
-messages do not count. Nothing is imported to compute it. Imports whose name is only known when they run are not seen.
+stands. It is taken from the syntax tree, so that comments, layout, docstrings, type annotations and the wording of
+error messages do not count. Nothing is imported to compute it. Imports whose name is only known when they run are not seen.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Results on disk: one netCDF file per run, profile and seed, found again by what was asked for and by which code.
 
 A file is called ``<run>-<profile>-s<seed>-<hash>.nc``; the first half of the hash stands for experiment, parameters and
-seed, the second for the code (:mod:`.fingerprint`). Same first half and another second: the result is *stale*, computed by
-earlier code. Files are written beside their place and renamed, so that one is never half there.
+seed, the second for the code (:mod:`.fingerprint`). Same first half and another second: the result is *stale*, computed
+by earlier code. Files are written beside their place and renamed, so that one is never half there.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Store:
         self.folders: list[Path] = [*([self.out] if self.out else []), *folders]
 
     def folder_for(self, spec: RunSpec) -> Path:
-        """Where a new result goes: ``out``; else the published folder for a catalogue run above smoke; else the cache."""
+        """Where a new result goes: ``out``; else the published ones for a catalogue run above smoke; else the cache."""
         if self.out is not None:
             return self.out
         published = published_folder()

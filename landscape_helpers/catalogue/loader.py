@@ -23,7 +23,8 @@ Tree = Mapping[str, Any]
 @cache
 def load_catalogue() -> Catalogue:
     """The catalogue of all papers, from the YAML files of this package."""
-    files = sorted(f for f in resources.files(__package__).iterdir() if f.name.endswith(".yaml"))
+    folder = resources.files(__package__)
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name)
     parts = [parse_catalogue(f.read_text("utf-8"), f.name) for f in files]
     merged: dict[str, dict[str, Any]] = {"papers": {}, "figures": {}, "runs": {}, "claims": {}}
     for part in parts:

@@ -56,8 +56,8 @@ class Run:
     """One training run, shared by every figure that shows a part of it.
 
     Attributes:
-        paper_steps: K of the paper's run, None where it is not stated. The learning rate is the paper's at every scale, so that step k is epoch k; a
-            run with fewer steps is the first part of the paper's.
+        paper_steps: K of the paper's run, None where it is not stated. The learning rate is the paper's at every scale,
+            so that step k is epoch k; a run with fewer steps is the first part of the paper's.
         scales: by profile; a profile that is absent cannot be run, and ``unavailable`` says why.
     """
 

@@ -1,8 +1,8 @@
 """The ledger: every check of every figure and every claim, with what was measured and what follows.
 
 A claim is decided seed by seed and then over the seeds: *reproduced* if every seed satisfies its predicate, *not
-reproduced* if no seed satisfies it nor the predicate for "partly", else *partly*. Without the runs it needs, or where these
-are too short to tell, it is *not run*.
+reproduced* if no seed satisfies it nor the predicate for "partly", else *partly*. Without the runs it needs, or where
+these are too short to tell, it is *not run*.
 """
 
 from __future__ import annotations

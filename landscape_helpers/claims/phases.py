@@ -10,8 +10,8 @@ definition serves all networks here. Let :math:`\bar\mu_k` be the windowed corre
 3. from there on the phase has the new sign, and step 2 goes on from k + 1.
 
 The condition is on the phase that begins and not on the one that ends: the paper's CNN is positive for 10 of 1,500
-epochs only, and those must count. Excursions shorter than about half of m change nothing. In the last m steps nothing can
-be shown to last, so that no change is found there.
+epochs only, and those must count. Excursions shorter than about half of m change nothing. In the last m steps nothing
+can be shown to last, so that no change is found there.
 """
 
 from __future__ import annotations
