@@ -97,7 +97,8 @@ def jupyter_book(root: Path) -> None:
     """
     # Sphinx writes the pages of the API anew; those left from before it would take for pages outside the contents.
     shutil.rmtree(root / "build/src" / API, ignore_errors=True)
-    command = [sys.executable, "-m", "jupyter_book", "build", "build/src", "--config", "_config.yml"]
+    program = Path(sys.executable).with_name("jupyter-book")
+    command = [str(program), "build", "build/src", "--config", "_config.yml"]
     command += ["--path-output", ".", "-W", "--keep-going", "-q"]
     try:
         subprocess.run(command, cwd=root, check=True)
