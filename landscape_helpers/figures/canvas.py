@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
@@ -61,7 +62,9 @@ def new_figure(height: float, heading: str, scale_note: str, theme: Theme) -> Fi
     figure = Figure(figsize=(WIDTH, height + top + bottom), layout="constrained")
     FigureCanvasAgg(figure)
     total = height + top + bottom
-    figure.get_layout_engine().set(  # type: ignore[union-attr]
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    engine.set(
         rect=(0, bottom / total, 1, height / total), w_pad=0.06, h_pad=0.06, wspace=0.02, hspace=0.02
     )
     figure.text(0.012, 1 - 0.06 / total, heading, va="top", fontsize=10, fontweight="bold", color=theme.ink)
@@ -74,13 +77,13 @@ def new_figure(height: float, heading: str, scale_note: str, theme: Theme) -> Fi
 def add_key(figure: Figure, key: Key) -> None:
     """One row at the bottom that says what lines, bands and shades mean."""
     handles, labels = key
-    figure.legend(
+    figure.legend(  # type: ignore[call-overload]  # a tuple of artists is one entry
         handles,
         labels,
         loc="lower left",
         bbox_to_anchor=(0.0, 0.0),
         ncols=max(len(handles), 1),
-        columnspacing=1.3,
+        columnspacing=1.1,
         handlelength=1.8,
         handletextpad=0.6,
     )
@@ -122,12 +125,19 @@ def epoch_axis(ax: Axes, runs: Trajectories, marks: Marks, *, label: str = EPOCH
         ax.set_xlim(-0.015 * last, 1.015 * last)
         ax.xaxis.set_major_locator(MaxNLocator(ticks, integer=True, steps=[1, 2, 2.5, 5, 10]))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    if marks.log:
+        label = "epoch (one full-batch step, log scale)" if label == EPOCH else f"{label} (log)"
     ax.set_xlabel(label)
+
+
+def is_log(ax: Axes) -> bool:
+    """Whether the axis of epochs is logarithmic."""
+    return bool(ax.get_xscale() != "linear")
 
 
 def shade(ax: Axes, steps: np.ndarray, fraction: np.ndarray, theme: Theme) -> None:
     """Tint the steps at which gradients oscillate, the denser the more seeds do."""
-    edges, density = binned_mean(steps.astype(float), fraction)
+    edges, density = binned_mean(steps.astype(float), fraction, log=is_log(ax))
     clear = (*to_rgb(theme.oscillating), 0.0)
     full = (*to_rgb(theme.oscillating), theme.band_opacity)
     ax.pcolormesh(
@@ -165,7 +175,8 @@ def draw_marks(ax: Axes, marks: Marks, theme: Theme, labels: bool = True) -> Non
 def title(ax: Axes, text: str, marks: Marks | None = None, aside: str = "") -> None:
     """Panel title, raised where epoch names stand between it and the axes; an aside follows in plain type."""
     pad = 13 if marks is not None and marks.positions() else 6
-    drawn = ax.set_title(text, pad=pad)
+    # With y given, a title stays where it is instead of making way for ticks above the axes.
+    drawn = ax.set_title(text, pad=pad, y=1.0)
     if aside:
         note = ax.annotate(f"  {aside}", (1, 0), xycoords=drawn, va="bottom", fontsize=8, color=_soft(ax))
         note.set_in_layout(False)
@@ -185,11 +196,12 @@ def curve(
     """Median of values (seed, step) as a line, their range as a band."""
     median, low, high = over_seeds(values)
     if band and len(values) > 1:
-        ax.fill_between(*envelope(steps, low, high), color=colour, alpha=0.22, linewidth=0, zorder=2)
+        ax.fill_between(*envelope(steps, low, high, log=is_log(ax)), color=colour, alpha=0.22, linewidth=0, zorder=2)
     # A thick line over a dense oscillation would only blot.
     width = min(width, 0.9) if len(steps) > 1000 else width
     style = (0, (4, 1.2)) if dashed else "-"
-    ax.plot(*extremes(steps, median), color=colour, linewidth=width, linestyle=style, label=label or None, zorder=3)
+    points = extremes(steps, median, log=is_log(ax))
+    ax.plot(*points, color=colour, linewidth=width, linestyle=style, label=label or None, zorder=3)
 
 
 def absent(ax: Axes, text: str, theme: Theme) -> None:

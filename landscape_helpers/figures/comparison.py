@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from ..catalogue import load_catalogue
 from .canvas import Handle, Key, Marks, absent, add_key, curve, epoch_axis, mark_endings, new_figure, title
-from .panels import correlation, correlation_axis
+from .panels import MINUS, correlation, correlation_axis
 from .style import Theme
 from .trajectories import Trajectories, over_seeds
 
@@ -56,7 +56,7 @@ def _pair_of_curves(
         absent(ax, "not run at this scale", theme)
         return
     longest = max((runs[name] for name, _, _ in present), key=lambda r: max(r.last_steps))
-    epoch_axis(ax, longest, Marks((), None, longest.planned_steps, log=log), label="epoch (log)" if log else "epoch")
+    epoch_axis(ax, longest, Marks((), None, longest.planned_steps, log=log), label="epoch")
     ax.axhline(0, color=theme.soft, linewidth=0.7, zorder=1.4)
     for name, label, i in present:
         values = runs[name].values("windowed_correlation")
@@ -85,7 +85,10 @@ def _pair_of_bars(ax: Axes, choices: Sequence[tuple[str, str]], runs: Mapping[st
         ax.bar(i, median, width=0.62, color=theme.series[i], alpha=0.55, zorder=2)
         if len(shares) > 1:
             ax.plot(np.full(len(shares), i), shares, "o", markersize=4, color=theme.ink, zorder=4, clip_on=False)
-        ax.text(i, max(largest, 0) + 0.04, f"{median:.0%}", ha="center", va="bottom", fontsize=8.5, color=theme.ink)
+        ax.text(
+            i, max(largest, 0) + 0.04, f"{median:.0%}".replace("-", MINUS), ha="center", va="bottom", fontsize=8.5,
+            color=theme.ink, zorder=5, bbox={"facecolor": theme.page, "alpha": 0.85, "edgecolor": "none", "pad": 0.8},
+        )  # fmt: skip
         ax.update_datalim([(i, min(least, 0)), (i, max(largest, 1) + 0.16)])
     ax.autoscale_view(scalex=False)
     ax.set_xticks([0, 1], labels)

@@ -12,7 +12,23 @@ import numpy as np
 BINS = 500
 
 
-def extremes(x: np.ndarray, y: np.ndarray, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:
+def parts_of(x: np.ndarray, bins: int = BINS, log: bool = False) -> list[np.ndarray]:
+    """Indices of x in at most ``bins`` consecutive parts, each of at least one point.
+
+    Args:
+        x: ascending, (m,).
+        log: parts of equal ratio instead of equal size, for a logarithmic axis; points below 1 share the first.
+    """
+    every = np.arange(len(x))
+    if not log:
+        return np.array_split(every, min(bins, len(x)))
+    edges = np.geomspace(1.0, max(float(x[-1]), 1.0) + 1, bins + 1)[1:-1]
+    return [part for part in np.split(every, np.searchsorted(x, edges)) if len(part)]
+
+
+def extremes(
+    x: np.ndarray, y: np.ndarray, bins: int = BINS, log: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """The points of a curve (x, y) that are the least or the largest of their bin, in order of x.
 
     A curve of at most 2 * bins points is returned as it is. A bin without a finite value keeps one NaN, so that a
@@ -21,7 +37,7 @@ def extremes(x: np.ndarray, y: np.ndarray, bins: int = BINS) -> tuple[np.ndarray
     if len(x) <= 2 * bins:
         return x, y
     kept: list[int] = []
-    for part in np.array_split(np.arange(len(x)), bins):
+    for part in parts_of(x, bins, log):
         finite = part[np.isfinite(y[part])]
         if len(finite) == 0:
             kept.append(int(part[0]))
@@ -31,7 +47,7 @@ def extremes(x: np.ndarray, y: np.ndarray, bins: int = BINS) -> tuple[np.ndarray
 
 
 def envelope(
-    x: np.ndarray, low: np.ndarray, high: np.ndarray, bins: int = BINS
+    x: np.ndarray, low: np.ndarray, high: np.ndarray, bins: int = BINS, log: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A band (x, low, high) as bins from the least low to the largest high inside each.
 
@@ -39,18 +55,20 @@ def envelope(
     """
     if len(x) <= 2 * bins:
         return x, low, high
-    parts = np.array_split(np.arange(len(x)), bins)
+    parts = parts_of(x, bins, log)
     least = [np.fmin.reduce(low[part]) for part in parts]
     largest = [np.fmax.reduce(high[part]) for part in parts]
     return np.array([x[part].mean() for part in parts]), np.array(least), np.array(largest)
 
 
-def binned_mean(x: np.ndarray, y: np.ndarray, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:
+def binned_mean(
+    x: np.ndarray, y: np.ndarray, bins: int = BINS, log: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Edges (m + 1,) and means (m,) of y along x, one value a cell; at most ``bins`` cells of equal length.
 
     Cells are centred on x, so that a value at step k covers k - 1/2 to k + 1/2.
     """
-    parts = np.array_split(np.arange(len(x)), min(bins, len(x)))
+    parts = parts_of(x, bins, log)
     half = 0.5 * (x[1] - x[0]) if len(x) > 1 else 0.5
     edges = [x[part[0]] - half for part in parts] + [x[-1] + half]
     return np.array(edges), np.array([y[part].mean() for part in parts])

@@ -16,12 +16,12 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import MaxNLocator
 
 from ..catalogue import load_catalogue
-from ..claims.record import shown_layers
+from ..claims import phases, shown_layers
 from . import comparison, panels
 from .canvas import Marks, absent, add_key, endings_in_words, key_of, new_figure
 from .style import Theme
 from .style import theme as themed
-from .trajectories import Trajectories
+from .trajectories import Trajectories, over_seeds
 
 Runs = Mapping[str, xarray.Dataset | Sequence[xarray.Dataset]]
 
@@ -34,13 +34,11 @@ class Plan:
         layout: name of the function of this module that draws it.
         epochs: the epochs that the paper's text names for what this figure shows; marked on every axis.
         matrices: epochs of the correlation matrices in the paper; empty where it does not give them.
-        log: a logarithmic axis of epochs, where phases of a few steps and of hundreds stand side by side.
     """
 
     layout: str
     epochs: tuple[int, ...] = ()
     matrices: tuple[int, ...] = ()
-    log: bool = False
 
 
 PLANS: dict[str, Plan] = {
@@ -55,7 +53,7 @@ PLANS: dict[str, Plan] = {
     "GO-F09": Plan("layers"),
     "GO-F10": Plan("small_rate", epochs=(8000,)),
     "GO-F11": Plan("small_rate"),
-    "GO-X01": Plan("batchnorm", log=True),
+    "GO-X01": Plan("batchnorm"),
     "GO-X02": Plan("unshown"),
 }
 
@@ -75,15 +73,15 @@ def draw(
             one dataset a seed. The two comparisons leave a panel empty for a run that is absent.
         theme: ``"light"`` or ``"dark"``; the figure is transparent either way.
         scale_note: how the runs are reduced against the paper's; written into the picture.
-        log_epochs: a logarithmic axis of epochs (GO-X02 has a linear one throughout); by default only where phases of
-            a few steps and of hundreds stand side by side (GO-X01).
+        log_epochs: a logarithmic axis of epochs; by default where a phase of a few steps and one of hundreds stand
+            side by side (:func:`opens_briefly`). GO-X02 has linear ones throughout.
 
     Raises:
         ValueError: an unknown figure or theme, or a run that the figure needs and ``runs`` does not hold.
     """
     plan = plan_of(figure_id)
     trajectories = select(figure_id, runs)
-    log = plan.log if log_epochs is None else log_epochs
+    log = any(map(opens_briefly, trajectories.values())) if log_epochs is None else log_epochs
     with themed(theme) as chosen:
         if plan.layout == "batchnorm":
             return comparison.batchnorm(trajectories, scale_note, chosen, log)
@@ -100,6 +98,16 @@ def draw(
             "small_rate": lambda: _small_rate(run, marks, n_layers, scale_note, chosen),
         }
         return layout[plan.layout]()
+
+
+def opens_briefly(run: Trajectories) -> bool:
+    """Whether a lasting sign change falls in the first tenth of the run (in the median over seeds).
+
+    On a linear axis such an opening phase, 10 of 1,500 epochs in the paper's CNN, would be a line's width.
+    """
+    median = over_seeds(run.values("windowed_correlation"))[0]
+    changes = phases(median).changes
+    return bool(changes) and changes[0].step < 0.1 * max(run.last_steps)
 
 
 def plan_of(figure_id: str) -> Plan:
@@ -209,9 +217,9 @@ def _layer_columns(
         for each in (ax, below):
             # Four columns leave no room for the whole label.
             if len(shown) > 2:
-                each.set_xlabel("epoch")
+                each.set_xlabel("epoch (log)" if marks.log else "epoch")
                 if not marks.log:
-                    each.xaxis.set_major_locator(MaxNLocator(2, integer=True))
+                    each.xaxis.set_major_locator(MaxNLocator(2, integer=True, steps=[1, 2, 2.5, 5, 10]))
             if column:
                 each.tick_params(labelleft=False)
         lower.append(below)

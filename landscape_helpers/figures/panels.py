@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
-from .canvas import OTHERS, Marks, curve, draw_marks, epoch_axis, mark_endings, shade, title
-from .decimate import BINS, extremes
+from .canvas import OTHERS, Marks, curve, draw_marks, epoch_axis, is_log, mark_endings, shade, title
+from .decimate import BINS, extremes, parts_of
 from .style import Theme
 from .trajectories import Trajectories, negative_fraction, over_seeds
 
@@ -188,7 +188,7 @@ def matrix(ax: Axes, runs: Trajectories, index: int, paper_epoch: int | None, th
     beside = ax.inset_axes((1.05, 0.0, 0.045, 1.0))
     bar = ax.figure.colorbar(image, cax=beside, ticks=[-1, -0.5, 0, 0.5, 1])
     bar.set_label("\u03bc(j, k)")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
 
 
 def dots(
@@ -205,7 +205,8 @@ def dots(
         others = [np.abs(runs.of_layer("layer_dot", i)) for i in range(len(runs.layers)) if i != layer]
         if others:
             largest, _, _ = over_seeds(np.fmax.reduce(others))
-            ax.plot(*extremes(runs.steps, largest), color=theme.soft, linewidth=0.7, linestyle=OTHERS, zorder=2.5)
+            points = extremes(runs.steps, largest, log=is_log(ax))
+            ax.plot(*points, color=theme.soft, linewidth=0.7, linestyle=OTHERS, zorder=2.5)
         ax.set_yscale("log")
     else:
         ax.axhline(0, color=theme.soft, linewidth=0.7, zorder=1.4)
@@ -236,9 +237,9 @@ def heat_map(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme) -> None:
     """Windowed correlation of every layer at every step: rows from the input layer (top) to the output layer."""
     rows = np.array([over_seeds(runs.of_layer("layer_windowed_correlation", i))[0] for i in range(len(runs.layers))])
     last = max(runs.last_steps)
-    cells = np.array_split(np.arange(rows.shape[1]), min(2 * BINS, rows.shape[1]))
-    means = np.array([_mean(rows[:, cell]) for cell in cells]).T
     epoch_axis(ax, runs, marks)
+    cells = parts_of(runs.steps, 2 * BINS, is_log(ax))
+    means = np.array([_mean(rows[:, cell]) for cell in cells]).T
     edges = [float(runs.steps[cell[0]]) - 0.5 for cell in cells] + [last + 0.5]
     image = ax.pcolormesh(
         edges, np.arange(len(rows) + 1) + 0.5, np.ma.masked_invalid(means), cmap=theme.correlation_map, vmin=-1, vmax=1,
@@ -258,7 +259,7 @@ def heat_map(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme) -> None:
     bar = ax.figure.colorbar(image, cax=above, orientation="horizontal", ticks=[-1, -0.5, 0, 0.5, 1])
     above.xaxis.set_ticks_position("top")
     above.tick_params(labelsize=7, pad=1, length=2)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
 
 
 def _mean(columns: np.ndarray) -> np.ndarray:

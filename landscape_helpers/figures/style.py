@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import matplotlib as mpl
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 
 THEMES = ("light", "dark")
 DPI = 200  # two device pixels for each CSS pixel at 100 CSS pixels an inch
@@ -57,7 +57,7 @@ class Theme:
     diverging: tuple[str, ...]
 
     @property
-    def correlation_map(self) -> LinearSegmentedColormap:
+    def correlation_map(self) -> Colormap:
         """The colour map of a correlation over [-1, 1]; what is not a number is transparent."""
         return LinearSegmentedColormap.from_list(f"correlation-{self.name}", self.diverging).with_extremes(bad="none")
 
