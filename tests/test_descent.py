@@ -160,6 +160,15 @@ def test_a_diverging_run_keeps_what_it_recorded():
     assert torch.equal(start, objective.theta)
 
 
+def test_gradients_whose_squares_overflow_single_precision_keep_their_correlation():
+    x = torch.ones(1, 1)
+    model = Quadratic([1e24], [1.0]).float()
+    objective = Objective(model, x, x, loss=lambda out, y: out.mean())
+    record = gradient_descent(objective, objective.theta, 3e-24, 3, [GradientCorrelation()]).record
+    assert float(record.gradient_norm[0]) == pytest.approx(1e24)
+    np.testing.assert_allclose(record.correlation[1:], -1.0)
+
+
 def test_stops_below_the_asked_for_loss():
     objective = classifier()
     descent = gradient_descent(objective, objective.theta, 0.5, 500, stop_loss=0.5)

@@ -134,11 +134,17 @@ def _inner_products(g: torch.Tensor, before: torch.Tensor | None, layers: Sequen
         # Small networks step in half a millisecond, and NumPy's views and dots take a third of torch's overhead.
         a, b = g.numpy(), other.numpy()
         parts = [(layer.of(a), layer.of(b)) for layer in layers]
-        dots = [a @ b, a @ a, *(u @ v for u, v in parts), *(u @ u for u, _ in parts)]
-        return np.array(dots, dtype=np.float64)
-    pairs = [(layer.of(g), layer.of(other)) for layer in layers]
-    values = [g @ other, g @ g, *(u @ v for u, v in pairs), *(u @ u for u, _ in pairs)]
-    return torch.stack(values).double().cpu().numpy()
+        with np.errstate(over="ignore", invalid="ignore"):
+            dots = [a @ b, a @ a, *(u @ v for u, v in parts), *(u @ u for u, _ in parts)]
+        values = np.array(dots, dtype=np.float64)
+    else:
+        pairs = [(layer.of(g), layer.of(other)) for layer in layers]
+        scalars = [g @ other, g @ g, *(u @ v for u, v in pairs), *(u @ u for u, _ in pairs)]
+        values = torch.stack(scalars).double().cpu().numpy()
+    if np.isinf(values).any() and g.dtype != torch.float64:
+        # A diverging run's gradient squares to more than single precision holds.
+        return _inner_products(g.double(), None if before is None else before.double(), layers)
+    return values
 
 
 def _normalise(dot: np.ndarray, norm: np.ndarray) -> np.ndarray:

@@ -123,7 +123,7 @@ def run(
         model_parameters=objective.parameters,
         window=p["window"],
         package_version=__version__,
-        torch_version=torch.__version__,
+        torch_version=str(torch.__version__),  # a plain string, which netCDF can hold
         device=str(objective.device),
         dtype=p["dtype"],
         wall_time_s=round(descent.seconds, 3),
