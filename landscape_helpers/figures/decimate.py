@@ -17,12 +17,12 @@ def parts_of(x: np.ndarray, bins: int = BINS, log: bool = False) -> list[np.ndar
 
     Args:
         x: ascending, (m,).
-        log: parts of equal ratio instead of equal size, for a logarithmic axis; points below 1 share the first.
+        log: parts of equal ratio instead of equal size, for a logarithmic axis; points below 1 have their own part.
     """
     every = np.arange(len(x))
     if not log:
         return np.array_split(every, min(bins, len(x)))
-    edges = np.geomspace(1.0, max(float(x[-1]), 1.0) + 1, bins + 1)[1:-1]
+    edges = np.geomspace(1.0, max(float(x[-1]), 1.0) + 1, bins)[:-1]
     return [part for part in np.split(every, np.searchsorted(x, edges)) if len(part)]
 
 

@@ -122,7 +122,7 @@ def share(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme) -> None:
     ax.set_ylim(min(low, -0.04), max(high, 1.06))
     median, least, largest = over_seeds(runs.final_share)
     told = int(np.isfinite(runs.final_share).sum())
-    text = f"{median:.0%}" + (f" ({least:.0%} to {largest:.0%})" if told > 1 else "")
+    text = f"{median:.0%}" + (f" ({least:.0%} to {largest:.0%})" if f"{least:.0%}" != f"{largest:.0%}" else "")
     text += f", {told} of {len(runs.seeds)} seeds" if told < len(runs.seeds) else ""
     handles, labels = ax.get_legend_handles_labels()
     labels[-1] += f": {text.replace('-', MINUS)}"
@@ -156,6 +156,7 @@ def sharpness(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme) -> None:
         ax.annotate(
             f"{name} = {height / rate:g}", (0.995, height / rate), xycoords=ax.get_yaxis_transform(), ha="right",
             xytext=(0, 2), textcoords="offset points", va="bottom", fontsize=7.5, color=colour,
+            bbox={"facecolor": theme.page, "alpha": 0.75, "edgecolor": "none", "pad": 0.5},
         )  # fmt: skip
     ax.set_ylabel("sharpness (nats / parameter\u00b2" + (", log)" if positive else ")"))
     draw_marks(ax, marks, theme)
