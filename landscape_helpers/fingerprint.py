@@ -2,7 +2,7 @@
 
 The code hash covers a module and everything of this package that it imports, directly or not, wherever the import
 stands. It is taken from the syntax tree, so that comments, layout, docstrings, type annotations and the wording of
-error messages do not count. Nothing is imported to compute it. Imports whose name is only known when they run are not seen.
+error messages do not count. Nothing is imported to compute it. Imports by a name computed at run time are not seen.
 """
 
 from __future__ import annotations
@@ -134,8 +134,9 @@ def _significant(node: Any) -> str:
     if isinstance(node, ast.Raise):
         error = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
         return f"Raise({_significant(error)})"
-    if isinstance(node, ast.AnnAssign) and node.value is None:
-        return "Pass()"
+    if isinstance(node, ast.AnnAssign):
+        # The type does not count, but a field without a value does: its place is an argument's in a dataclass.
+        return f"Assign(targets={_significant([node.target])},value={_significant(node.value)})"
     fields = []
     for name, value in ast.iter_fields(node):
         if name in _IGNORED or value is None or value == []:
@@ -143,9 +144,8 @@ def _significant(node: Any) -> str:
         if name == "body" and isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             value = value[1:]
         fields.append(f"{name}={_significant(value)}")
-    # An annotated assignment is an assignment.
-    return f"{type(node).__name__.replace('AnnAssign', 'Assign')}({','.join(fields)})"
+    return f"{type(node).__name__}({','.join(fields)})"
 
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-_IGNORED = {"annotation", "returns", "type_comment", "type_params", "ctx", "kind", "simple", "type_ignores"}
+_IGNORED = {"annotation", "returns", "type_comment", "type_params", "ctx", "kind", "type_ignores"}

@@ -7,8 +7,8 @@ A notebook records what must not drift::
     metrics.record("GO-F02 share of the decrease", 0.93, tolerance=0.05, source="spread over 3 seeds")
 
 Run by papermill through :func:`regress`, each record goes to the JSON file named by ``$LANDSCAPE_METRICS``; in a
-notebook that is opened by hand the variable is not set, and nothing is written. :func:`record` is the same on one shared
-:class:`Metrics`.
+notebook that is opened by hand the variable is not set, and nothing is written. :func:`record` is the same on one
+shared :class:`Metrics`.
 """
 
 from __future__ import annotations

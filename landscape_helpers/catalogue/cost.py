@@ -1,7 +1,7 @@
 r"""What a run costs, from the shape of its network, without building it.
 
 A forward pass takes 2 floating-point operations per multiply-accumulate, a gradient step 6 (the backward pass costs
-twice the forward one). Only convolutions and linear layers are counted, neither normalisation, correlations nor sharpness.
+twice the forward one). Only convolutions and linear layers are counted: no normalisation, correlations or sharpness.
 """
 
 from __future__ import annotations

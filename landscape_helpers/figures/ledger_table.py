@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -16,6 +17,8 @@ Row = Mapping[str, Any]
 
 # A verdict is a word and a mark as well as a colour.
 MARKS = {"reproduced": "✓", "partly": "◐", "not reproduced": "✗", "not run": "○"}
+# Who set the bound: the paper prints it (P), or it makes a statement in words testable (C, fixed before any run).
+BASES = {"P": "bound of the paper", "C": "bound chosen here", "P+C": "bound of the paper, widened here"}
 COLUMNS = ("Statement", "Verdict", "Measured", "Margin", "Scale")
 
 STYLE = """
@@ -25,7 +28,10 @@ html[data-theme="dark"] .lh-ledger, body[data-jp-theme-light="false"] .lh-ledger
 .lh-ledger fieldset { border: 0; padding: 0; margin: 0 0 1rem; display: flex; flex-wrap: wrap; gap: 0.4rem 1.2rem; }
 .lh-ledger legend { padding: 0; margin-bottom: 0.3rem; }
 .lh-ledger label { cursor: pointer; white-space: nowrap; }
-.lh-ledger table { width: 100%; border-collapse: collapse; margin: 0; }
+.lh-ledger table { width: 100%; border-collapse: collapse; margin: 0; table-layout: fixed; }
+.lh-ledger thead th:nth-child(1) { width: 36%; } .lh-ledger thead th:nth-child(2) { width: 21%; }
+.lh-ledger thead th:nth-child(3) { width: 22%; } .lh-ledger thead th:nth-child(4) { width: 9%; }
+.lh-ledger thead th:nth-child(5) { width: 12%; }
 .lh-ledger th, .lh-ledger td { text-align: left; vertical-align: top; padding: 0.5rem 0.6rem;
   border-bottom: 1px solid var(--rule); background: transparent; white-space: normal; }
 .lh-ledger tbody th { padding-top: 1.6rem; font-size: 1.05rem; }
@@ -42,6 +48,7 @@ html[data-theme="dark"] .lh-ledger, body[data-jp-theme-light="false"] .lh-ledger
 .lh-badge[data-verdict="not run"] { color: var(--none); }
 @media (max-width: 700px) {
   .lh-ledger thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+  .lh-ledger table { table-layout: auto; }
   .lh-ledger table, .lh-ledger tbody, .lh-ledger tr, .lh-ledger td, .lh-ledger tbody th { display: block; }
   .lh-ledger tr { border-bottom: 1px solid var(--rule); padding: 0.4rem 0; }
   .lh-ledger td, .lh-ledger tbody th { border: 0; padding: 0.15rem 0; }
@@ -94,8 +101,10 @@ class LedgerTable:
 
     def _filter(self) -> str:
         """Counts by verdict that are also the choice of what to show."""
-        choices = [_choice("all", f"all {len(self.rows)}", checked=True)]
-        choices += [_choice(verdict, f"{_badge(verdict)} {n}") for verdict, n in self.counts.items()]
+        # Two tables on one page are chosen from apart.
+        group = f"lh-{zlib.crc32(str(self).encode()):x}"
+        choices = [_choice(group, "all", f"all {len(self.rows)}", checked=True)]
+        choices += [_choice(group, verdict, f"{_badge(verdict)} {n}") for verdict, n in self.counts.items()]
         return f"<fieldset><legend>Show</legend>{''.join(choices)}</fieldset>"
 
     def _group(self, title: str, rows: Sequence[Row]) -> str:
@@ -108,9 +117,9 @@ def _slug(verdict: str) -> str:
     return verdict.replace(" ", "-")
 
 
-def _choice(verdict: str, label: str, *, checked: bool = False) -> str:
+def _choice(group: str, verdict: str, label: str, *, checked: bool = False) -> str:
     return (
-        f'<label><input type="radio" name="lh-verdict" value="{_slug(verdict)}"{" checked" if checked else ""}> '
+        f'<label><input type="radio" name="{group}" value="{_slug(verdict)}"{" checked" if checked else ""}> '
         f"{label}</label>"
     )
 
@@ -132,7 +141,8 @@ def _badge(verdict: str) -> str:
 def _table_row(row: Row) -> str:
     statement = (
         f'<span class="lh-id">{html.escape(row["id"])}</span>{html.escape(row["statement"])}'
-        f"<details><summary>rule</summary><code>{html.escape(row['expected'])}</code></details>"
+        f"<details><summary>rule</summary><code>{html.escape(row['expected'])}</code> "
+        f"({html.escape(BASES.get(row['basis'], row['basis']))})</details>"
     )
     measured = "".join(_quantity(name, values) for name, values in row["measured"].items())
     reason = f'<div class="lh-reason">{html.escape(row["reason"])}</div>' if row["reason"] else ""
