@@ -18,7 +18,12 @@ Row = Mapping[str, Any]
 # A verdict is a word and a mark as well as a colour.
 MARKS = {"reproduced": "✓", "partly": "◐", "not reproduced": "✗", "not run": "○"}
 # Who set the bound: the paper prints it (P), or it makes a statement in words testable (C, fixed before any run).
-BASES = {"P": "bound of the paper", "C": "bound chosen here", "P+C": "bound of the paper, widened here"}
+BASES = {
+    "P": "bound of the paper",
+    "C": "bound chosen here",
+    "P+C": "bound of the paper, widened here",
+    "ours": "a check added here",
+}
 COLUMNS = ("Statement", "Verdict", "Measured", "Margin", "Scale")
 
 STYLE = """
@@ -142,7 +147,7 @@ def _table_row(row: Row) -> str:
     statement = (
         f'<span class="lh-id">{html.escape(row["id"])}</span>{html.escape(row["statement"])}'
         f"<details><summary>rule</summary><code>{html.escape(row['expected'])}</code> "
-        f"({html.escape(BASES.get(row['basis'], row['basis']))})</details>"
+        f"({BASES[row['basis']]})</details>"
     )
     measured = "".join(_quantity(name, values) for name, values in row["measured"].items())
     reason = f'<div class="lh-reason">{html.escape(row["reason"])}</div>' if row["reason"] else ""
@@ -168,5 +173,8 @@ def _scale(row: Row) -> str:
 
 
 def number(value: float) -> str:
-    """Three significant digits with a true minus sign; nothing for what is not known."""
-    return "" if math.isnan(value) else f"{value:.3g}".replace("-", "−")
+    """Three significant digits, or all of a count below a million, with a true minus sign; nothing if unknown."""
+    if math.isnan(value):
+        return ""
+    text = f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+    return text.replace("-", "−")
