@@ -15,7 +15,6 @@ from types import ModuleType
 
 import torch
 
-LIBRARY_SUFFIXES = {".so", ".pyd", ".dylib"}  # Linux, Windows, macOS
 _declared: list[torch.library.Library] = []  # an operator lives as long as its library object
 
 
@@ -23,9 +22,7 @@ def _load_operators() -> None:
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
         raise ImportError("torchvision is not installed: pip install -r requirements.txt")
-    for binary in sorted(Path(spec.origin).parent.glob("_C*")):
-        if binary.suffix not in LIBRARY_SUFFIXES:
-            continue
+    for binary in sorted(Path(spec.origin).parent.glob("_C*.so")):
         try:
             torch.ops.load_library(str(binary))
         except (OSError, ImportError):

@@ -47,6 +47,8 @@ def resnet(
         width: channels of the first stage, 64 in the original; doubled from stage to stage.
         norm: "batch" or "none"; without normalisation the convolutions get biases.
     """
+    if norm not in ("batch", "none"):
+        raise ValueError(f"norm must be 'batch' or 'none', got {norm!r}")
     normalised = norm == "batch"
     stem = [conv3x3(input_shape[0], width, bias=not normalised), _norm(width, normalised)]
     layers: list[nn.Module] = [*stem, activation_named(activation)]
