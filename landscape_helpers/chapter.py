@@ -1,0 +1,115 @@
+"""What a chapter's notebook calls: its figures, its ledger, and the numbers of its regression run.
+
+A chapter shows two things side by side: the *published* results, measured at the highest scale that is stored, and the
+same runs computed here and now at the scale the notebook was given.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+
+from .catalogue import PROFILES, RunSpec, load_catalogue
+from .claims import ledger
+from .data import DATASETS
+from .figures.card import Card, card
+from .figures.ledger_table import LedgerTable
+from .regression import Metrics
+from .runner import compute, load, missing, validate
+from .store import Store
+
+
+# Tolerances of the regression run, each with where it comes from.
+EARLY_LOSS = (1e-3, "float32 rounding over ten steps")
+OSCILLATING_SHARE = (0.15, "several times the largest change when the smoke runs are repeated at rates changed by 1e-6")
+
+
+class Chapter:
+    """One paper at one scale.
+
+    On creation, every run of the paper that the scale has and the store lacks is computed, on all cores.
+
+    Args:
+        paper: key of the paper, ``"GO"``.
+        profile: "smoke" (the embedded digits, a minute or two), "laptop" or "paper".
+        data: data set of the explorers; a name :func:`~landscape_helpers.data.load_data` knows.
+        seeds: of the runs computed here.
+
+    Raises:
+        ValueError: a profile, data set or seed that does not exist; before any work.
+    """
+
+    def __init__(self, paper: str, profile: str = "smoke", data: str = "digits", seeds: Sequence[int] = (0,)) -> None:
+        catalogue = load_catalogue()
+        if paper not in catalogue.papers:
+            raise ValueError(f"unknown paper {paper!r}: expected one of {', '.join(catalogue.papers)}")
+        if profile not in PROFILES:
+            raise ValueError(f"unknown profile {profile!r}: expected one of {', '.join(PROFILES)}")
+        if data not in DATASETS and not data.startswith("folder:"):
+            raise ValueError(f"unknown data set {data!r}: expected one of {', '.join(DATASETS)} or folder:PATH")
+        if not seeds or any(type(seed) is not int or seed < 0 for seed in seeds):
+            raise ValueError(f"seeds must be whole numbers of at least 0, got {list(seeds)}")
+        self.paper, self.profile, self.data, self.seeds = paper, profile, data, tuple(seeds)
+        self.store = Store()
+        names = dict.fromkeys(run for f in catalogue.figures.values() if f.paper == paper for run in f.runs)
+        self.specs: list[RunSpec] = [
+            catalogue.spec(name, profile, seeds=self.seeds)
+            for name in names
+            if profile in catalogue.runs[name].scales
+        ]
+        compute_all(self.specs, self.store)
+
+    def show(self, figure_id: str) -> Card:
+        """A figure of the paper: as published, with the same figure computed here folded below it."""
+        return card(figure_id, live=(self.profile, self.seeds))
+
+    def ledger(self) -> LedgerTable:
+        """The paper's claims and checks with their verdicts, at the highest scale stored for each."""
+        return LedgerTable(ledger(paper=self.paper, store=self.store))
+
+    def record_metrics(self) -> Metrics:
+        """Hand this page's own measurements to the regression run.
+
+        The first ten steps of a run repeat on any machine up to rounding. Past the edge of stability rounding errors grow,
+        so that of a whole run only the share of oscillating steps is compared, with a tolerance that comes from
+        repeating every smoke run in float64.
+        """
+        metrics = Metrics()
+        for spec in self.specs:
+            runs = load(spec, self.store)
+            for seed in self.seeds:
+                run, name = runs.sel(seed=seed), f"{spec.run}, seed {seed}"
+                for k in (0, 10):
+                    metrics.record(f"{name}: loss at step {k}", float(run.loss[k]), *EARLY_LOSS, relative=True)
+                oscillating = float((run.windowed_correlation.dropna("step") < 0).mean())
+                metrics.record(f"{name}: share of oscillating steps", oscillating, *OSCILLATING_SHARE)
+        return metrics
+
+
+def compute_all(specs: Sequence[RunSpec], store: Store, processes: int | None = None) -> None:
+    """Compute what the store lacks, one run a process, each on one thread.
+
+    Small networks gain nothing from a second thread, while several of them at once use every core.
+
+    Raises:
+        ValueError, FileNotFoundError: as :func:`~landscape_helpers.runner.validate`, before any work.
+    """
+    jobs = missing(specs, store)
+    if not jobs:
+        return
+    validate(specs)
+    # The longest first, so that no core ends up waiting for one late run.
+    jobs.sort(key=lambda job: -(job.spec.pflop or 0.0))
+    workers = min(processes or os.cpu_count() or 1, len(jobs))
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        for future in as_completed([pool.submit(compute, job, store) for job in jobs]):
+            future.result()
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
