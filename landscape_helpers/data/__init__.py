@@ -1,7 +1,8 @@
 """Image classification data with provenance."""
 
+from .classes import DATASETS
 from .dataset import Data
-from .load import DATASETS, load_data
+from .load import load_data
 from .sources import DataNotFoundError, find_source, search_path
 
 __all__ = ["DATASETS", "Data", "DataNotFoundError", "find_source", "load_data", "search_path"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -20,7 +21,8 @@ class Data:
         x_test: (m, C, H, W).
         y_test: (m,).
         classes: name of each class.
-        provenance: source, sha256, subset rule and counts, as plain strings and numbers.
+        provenance: name, source, checksum and what it is of, counts, subset rule and original positions of the
+            images, and pooling, as plain strings and numbers.
     """
 
     name: str
@@ -44,6 +46,12 @@ class Data:
                     f"{self.n_classes} classes (0 to {self.n_classes - 1})"
                 )
 
+        if self.x_train.shape[1:] != self.x_test.shape[1:]:
+            raise ValueError(
+                f"{self.name}: training images have shape {tuple(self.x_train.shape[1:])} (C, H, W), but test images "
+                f"{tuple(self.x_test.shape[1:])}"
+            )
+
     @property
     def n_classes(self) -> int:
         return len(self.classes)
@@ -66,18 +74,25 @@ class Data:
         mean = pixels.mean((0, 2, 3), keepdim=True)
         deviation = pixels.std((0, 2, 3), correction=0, keepdim=True)
         deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
-        x_train, x_test = (((x.double() - mean) / deviation).to(dtype) for x in (self.x_train, self.x_test))
-        return x_train, self.y_train, x_test, self.y_test
+        del pixels  # eight times the size of the images as stored
+
+        def scaled(x: torch.Tensor) -> torch.Tensor:
+            out = torch.empty(x.shape, dtype=dtype)
+            for start in range(0, len(x), 1000):
+                out[start : start + 1000] = (x[start : start + 1000].double() - mean) / deviation
+            return out
+
+        return scaled(self.x_train), self.y_train, scaled(self.x_test), self.y_test
 
     def pooled(self, k: int) -> Data:
-        """The same images averaged over k x k squares of pixels."""
+        """The same images averaged over k x k squares of pixels; pooled again, the factors multiply."""
         _, height, width = self.input_shape
-        if k < 1 or height % k or width % k:
+        if isinstance(k, bool) or not isinstance(k, Integral) or k < 1 or height % k or width % k:
             raise ValueError(f"pooling by {k} needs a whole number of squares in {height}x{width} pixels")
         pool = torch.nn.functional.avg_pool2d
         return dataclasses.replace(
             self,
             x_train=pool(self.x_train.float(), k),
             x_test=pool(self.x_test.float(), k),
-            provenance={**self.provenance, "pooled": k},
+            provenance={**self.provenance, "pooled": self.provenance.get("pooled", 1) * k},
         )

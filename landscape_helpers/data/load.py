@@ -2,127 +2,168 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from .classes import CLASSES, DATASETS, SHAPES
 from .dataset import Data
+from .folder import read_folder
 from .sources import (
     TORCHVISION_FILES,
     DataNotFoundError,
     Source,
+    Split,
     find_source,
     read_digits,
-    read_folder,
     read_npz,
     read_torchvision,
     search_path,
 )
 
-_DIGITS = tuple(str(d) for d in range(10))
-_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-CLASSES: dict[str, tuple[str, ...]] = {
-    "digits": _DIGITS,
-    "mnist": _DIGITS,
-    "svhn": _DIGITS,
-    "cifar10": _CIFAR10,
-    "cifar100": tuple(f"class {i}" for i in range(100)),
-}
-SHAPES = {
-    "digits": (1, 8, 8),
-    "mnist": (1, 28, 28),
-    "svhn": (3, 32, 32),
-    "cifar10": (3, 32, 32),
-    "cifar100": (3, 32, 32),
-}
-DATASETS = tuple(CLASSES)
+_ORDER = "first in original order"
+_SUBSETS = {"digits": "first of a fixed shuffle", "cifar10": "first of each training batch in turn"}
 
 
-def load_data(name: str, n_train: int | None = None, n_test: int | None = None, root: str | Path | None = None) -> Data:
+def load_data(
+    name: str | os.PathLike[str],
+    n_train: int | None = None,
+    n_test: int | None = None,
+    root: str | Path | None = None,
+) -> Data:
     """A data set, or the first part of it.
 
     Args:
-        name: "digits" (embedded), "mnist", "cifar10", "cifar100", "svhn", or "folder:PATH" for images in
-            ``PATH/train/CLASS/`` and ``PATH/test/CLASS/``.
+        name: "digits" (embedded), "mnist", "cifar10", "cifar100", "svhn", or a folder with images in ``train/CLASS/``
+            and ``test/CLASS/``, as "folder:PATH", a path object, or a string with a path separator.
         n_train: training images; all by default. CIFAR-10's first n are taken in turn from its five training batches,
-            so that 5,000 images are the first 1,000 of each; other sets give the first n in their own order.
-        n_test: test images, likewise.
+            so that 5,000 images are the first 1,000 of each; digits are in a fixed shuffled order; other sets give
+            the first n in their original order.
+        n_test: test images, the first n in original order (digits: of the shuffle).
         root: folder to look in; by default $LANDSCAPE_DATA, then the user's cache folder. ``NAME.npz`` is tried
-            first, then torchvision's layout, then a download through torchvision into the user's cache.
+            first, then torchvision's layout, then a download through torchvision into the last of these folders.
 
     Raises:
         DataNotFoundError: the data set is not here and cannot be downloaded. Another set is never taken instead.
-        ValueError: an unknown name, more images asked for than there are, images or labels of the wrong kind.
+        ValueError: an unknown name, more images asked for than there are, images or labels of the wrong kind, shape,
+            number or range, anywhere in the data set.
     """
     for what, count in (("n_train", n_train), ("n_test", n_test)):
-        if count is not None and count < 1:
-            raise ValueError(f"{what} must be at least 1 image, or None for all, got {count}")
-    if name.startswith("folder:"):
-        folder = Path(name.removeprefix("folder:")).expanduser()
-        source, label = read_folder(folder), folder.name
-    elif name == "digits":
-        source, label = read_digits(), name
-    elif name in CLASSES:
-        source, label = _find(name, root), name
-    else:
-        raise ValueError(f"unknown data set {name!r}: expected one of {', '.join(DATASETS)} or folder:PATH")
-    train = _first(label, source.train.index, n_train, "training", interleaved=name == "cifar10")
-    test = _first(label, source.test.index, n_test, "test", interleaved=False)
-    data = Data(
-        label,
-        _images(label, source.train.x)[train],
-        _labels(label, source.train.y)[train],
-        _images(label, source.test.x)[test],
-        _labels(label, source.test.y)[test],
-        source.classes or CLASSES[name],
-        {
-            "source": source.name,
-            "sha256": source.sha256,
-            "n_train": len(train),
-            "n_test": len(test),
-            "available_train": len(source.train.y),
-            "subset": "first of each training batch in turn" if name == "cifar10" else "first in original order",
-        },
+        if count is not None and (isinstance(count, bool) or not isinstance(count, Integral) or count < 1):
+            raise ValueError(f"{what} must be a whole number, at least 1 image, or None for all, got {count!r}")
+    label, source = _read(name, root)
+    classes = source.classes or CLASSES[label]
+    known = label if source.classes is None else None
+    train, test = (
+        _checked(source.name, split, held, len(classes), SHAPES[known] if known else None)
+        for split, held in (("training", source.train), ("test", source.test))
     )
-    if name in SHAPES and data.input_shape != SHAPES[name]:
-        raise ValueError(f"{source.name}: {name} images have shape {SHAPES[name]}, got {data.input_shape}")
-    return data
+    if train.x.shape[1:] != test.x.shape[1:]:
+        raise ValueError(f"{source.name}: training images are {train.x.shape[1:]} (H, W, C), test {test.x.shape[1:]}")
+    train = _first(label, train, n_train, "training", known)
+    test = _first(label, test, n_test, "test", None if known == "cifar10" else known)
+    provenance = {
+        "name": label,
+        "source": source.name,
+        "sha256": source.sha256,
+        "sha256_of": source.hashed,
+        "n_train": len(train.y),
+        "n_test": len(test.y),
+        "available_train": len(source.train.index),
+        "available_test": len(source.test.index),
+        "subset": _SUBSETS.get(known or "", _ORDER),
+        "index_train": _positions(train.index),
+        "index_test": _positions(test.index),
+    }
+    x_train, x_test = (torch.from_numpy(np.ascontiguousarray(s.x.transpose(0, 3, 1, 2))) for s in (train, test))
+    return Data(label, x_train, torch.from_numpy(train.y), x_test, torch.from_numpy(test.y), classes, provenance)
+
+
+def _read(name: str | os.PathLike[str], root: str | Path | None) -> tuple[str, Source]:
+    """The data set's short name and everything it holds."""
+    if isinstance(name, str) and name in CLASSES:
+        return name, read_digits() if name == "digits" else _find(name, root)
+    separators = tuple(s for s in (os.sep, os.altsep) if s)
+    if isinstance(name, os.PathLike) or (
+        isinstance(name, str) and (name.startswith("folder:") or any(s in name for s in separators))
+    ):
+        folder = Path(os.fspath(name).removeprefix("folder:")).expanduser()
+        return folder.resolve().name, read_folder(folder)
+    raise ValueError(
+        f"unknown data set {name!r}: expected one of {', '.join(DATASETS)}, folder:PATH or a path to an image folder"
+    )
 
 
 def _find(name: str, root: str | Path | None) -> Source:
     found = find_source(name, root)
     if found is not None and found.suffix == ".npz":
         return read_npz(found)
-    if found is not None:
-        return read_torchvision(name, root, download=False)
+    if found is not None and found.suffix != ".gz":
+        try:
+            return read_torchvision(name, root, download=False)
+        except (AssertionError, EOFError, KeyError, OSError, RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{name} as torchvision lays it out at {found} cannot be read ({' '.join(str(error).split())}): remove "
+                "the damaged files or fetch them again"
+            ) from error
     try:
-        return read_torchvision(name, root, download=True)
+        return read_torchvision(name, root, download=True)  # unpacks what lies there packed
     except (OSError, RuntimeError) as error:
         folders = ", ".join(str(folder) for folder in search_path(root))
         raise DataNotFoundError(
             f"data set {name!r} not found: looked for {name}.npz and {TORCHVISION_FILES[name][0]} in {folders}, and "
-            f"the download failed ({type(error).__name__}); put {name}.npz in one of these folders or set LANDSCAPE_DATA "
-            "to the folder that holds it"
+            f"the download failed ({type(error).__name__}); put {name}.npz in one of these folders or set "
+            "LANDSCAPE_DATA to the folder that holds it"
         ) from error
 
 
-def _first(label: str, index: np.ndarray, count: int | None, split: str, interleaved: bool) -> np.ndarray:
-    """Positions of the first ``count`` images; interleaved over blocks of 10,000 originals, CIFAR-10's batches."""
+def _checked(source: str, split: str, held: Split, n_classes: int, shape: tuple[int, int, int] | None) -> Split:
+    """Images (n, H, W, C), labels int64 (n,) and positions int64 (n,), once the whole split is found in order."""
+    x, y, index = held.x, held.y.reshape(-1), held.index
+    where = f"{source}, {split} part"
+    if x.dtype != np.uint8 or x.ndim not in (3, 4):
+        raise ValueError(f"{where}: images must be uint8 of shape (n, H, W) or (n, H, W, C), got {x.dtype} {x.shape}")
+    if not np.issubdtype(y.dtype, np.integer):
+        raise ValueError(f"{where}: labels must be integers, got {y.dtype}")
+    if len(x) != len(y):
+        raise ValueError(f"{where}: one label an image, got {len(x)} images and labels of shape {held.y.shape}")
+    if not np.issubdtype(index.dtype, np.integer) or index.shape != (len(x),):
+        raise ValueError(f"{where}: index must hold {len(x)} integers, one an image, got {index.dtype} {index.shape}")
+    if len(np.unique(index)) != len(index) or (len(index) and index.min() < 0):
+        raise ValueError(f"{where}: index must hold each original position once, counted from 0")
+    if len(y) and not (0 <= int(y.min()) and int(y.max()) < n_classes):
+        raise ValueError(
+            f"{where}: labels run from {y.min()} to {y.max()}, but there are {n_classes} classes (0 to {n_classes - 1})"
+        )
+    x = x[..., None] if x.ndim == 3 else x
+    got = (x.shape[3], *x.shape[1:3])
+    if shape is not None and got != shape:
+        raise ValueError(f"{where}: images have shape {got} (C, H, W), expected {shape}")
+    return Split(x, y.astype(np.int64), index.astype(np.int64))
+
+
+def _first(label: str, held: Split, count: int | None, split: str, known: str | None) -> Split:
+    """The first ``count`` images; CIFAR-10's batches are blocks of 10,000 originals and take turns."""
+    index = held.index
+    if split == "training" and not len(index):
+        raise ValueError(f"{label} has no training images")
     if count is not None and count > len(index):
         raise ValueError(f"{label} has {len(index)} {split} images here, {count} were asked for")
-    order = np.lexsort((index // 10_000, index % 10_000)) if interleaved else np.arange(len(index))
-    return order[:count]
+    if known == "cifar10":
+        order = np.lexsort((index // 10_000, index % 10_000))
+    else:  # digits are shuffled once and for all: see read_digits
+        order = np.arange(len(index)) if known == "digits" else np.argsort(index)
+    rows = order[:count]
+    return Split(held.x[rows], held.y[rows], index[rows])
 
 
-def _images(label: str, x: np.ndarray) -> torch.Tensor:
-    if x.dtype != np.uint8 or x.ndim not in (3, 4):
-        raise ValueError(f"{label}: images must be uint8 of shape (n, H, W) or (n, H, W, C), got {x.dtype} {x.shape}")
-    x = x[..., None] if x.ndim == 3 else x
-    return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
-
-
-def _labels(label: str, y: np.ndarray) -> torch.Tensor:
-    if not np.issubdtype(y.dtype, np.integer):
-        raise ValueError(f"{label}: labels must be integers, got {y.dtype}")
-    return torch.from_numpy(y.reshape(-1).astype(np.int64))
+def _positions(index: np.ndarray) -> str:
+    """Which original images, in which order, in one line: the checksum is of the positions as little-endian int64."""
+    if not len(index):
+        return "none"
+    digest = hashlib.sha256(index.astype("<i8").tobytes()).hexdigest()
+    return f"first {index[0]}, last {index[-1]}, sha256 {digest}"

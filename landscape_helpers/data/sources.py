@@ -1,4 +1,4 @@
-"""Reading data sets from where they lie: ``NAME.npz``, torchvision's layout, folders of images, scikit-learn.
+"""Reading data sets from where they lie: ``NAME.npz``, torchvision's layout, scikit-learn.
 
 Nothing here unpickles. The exception to "never" is torchvision's own reader of CIFAR's Python batches, a format that is
 a pickle; it checks each file against the published checksum before it opens it.
@@ -6,16 +6,34 @@ a pickle; it checks each file against the published checksum before it opens it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Callable
+import socket
+import struct
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
+# Files that torchvision needs. All must be there: a download that failed leaves folders and some of the files behind.
+TORCHVISION_FILES: dict[str, tuple[str, ...]] = {
+    "mnist": tuple(
+        f"MNIST/raw/{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+    ),
+    "cifar10": tuple(
+        f"cifar-10-batches-py/{part}"
+        for part in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta")
+    ),
+    "cifar100": ("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta"),
+    "svhn": ("train_32x32.mat", "test_32x32.mat"),
+}
+DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer; a blocked network would otherwise hang for minutes
 
 
 class DataNotFoundError(FileNotFoundError):
@@ -33,17 +51,18 @@ class Split:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set as it lies on disk, and which one that is."""
+    """A data set as it lies on disk, and which one that is: ``sha256`` of what ``hashed`` names."""
 
     train: Split
     test: Split
     name: str
     sha256: str
+    hashed: str
     classes: tuple[str, ...] | None = None
 
 
 def search_path(root: str | Path | None = None) -> list[Path]:
-    """Folders in which data sets are looked for: ``root`` alone if given, else $LANDSCAPE_DATA, then the user's cache."""
+    """Folders in which data sets are looked for: ``root`` alone if given, else $LANDSCAPE_DATA and the user's cache."""
     if root is not None:
         return [Path(root)]
     folders = [Path(os.environ["LANDSCAPE_DATA"])] if os.environ.get("LANDSCAPE_DATA") else []
@@ -52,39 +71,41 @@ def search_path(root: str | Path | None = None) -> list[Path]:
 
 
 def find_source(name: str, root: str | Path | None = None) -> Path | None:
-    """Where data set ``name`` lies on this machine, as ``NAME.npz`` or torchvision's folder; None if nowhere."""
+    """Where data set ``name`` lies on this machine; None if nowhere.
+
+    Returns:
+        ``NAME.npz``, or the first of torchvision's files, packed (``.gz``) where one of them is there only packed.
+    """
     for folder in search_path(root):
-        candidates = [folder / f"{name}.npz", *(folder / path for path in TORCHVISION_FILES.get(name, ()))]
-        for candidate in candidates:
-            if candidate.exists():
-                return candidate
+        if (folder / f"{name}.npz").is_file():
+            return folder / f"{name}.npz"
+        plain = [folder / file for file in TORCHVISION_FILES.get(name, ())]
+        packed = [file.with_name(f"{file.name}.gz") for file in plain if not file.is_file()]
+        if plain and all(file.is_file() for file in packed):
+            return packed[0] if packed else plain[0]
     return None
-
-
-TORCHVISION_FILES = {
-    "mnist": ("MNIST/raw",),
-    "cifar10": ("cifar-10-batches-py",),
-    "cifar100": ("cifar-100-python",),
-    "svhn": ("train_32x32.mat",),
-}
 
 
 def read_npz(path: Path) -> Source:
     """Keys x_train, y_train, x_test, y_test and, if present, index_train and index_test."""
+    unreadable = (ValueError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise ValueError("it is a single array, a .npy under another name")
+        with loaded as archive:
             held = {key: archive[key] for key in archive.files}
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{path} is not a readable .npz of plain arrays ({error})") from error
+    except unreadable as error:
+        raise ValueError(f"{path} is not a readable .npz of plain arrays ({' '.join(str(error).split())})") from error
     missing = [key for key in ("x_train", "y_train", "x_test", "y_test") if key not in held]
     if missing:
         raise ValueError(f"{path} has no {', '.join(missing)}: expected x_train, y_train, x_test and y_test")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     train, test = (
-        Split(held[f"x_{s}"], held[f"y_{s}"], held.get(f"index_{s}", np.arange(len(held[f"y_{s}"]))))
+        Split(held[f"x_{s}"], held[f"y_{s}"], held.get(f"index_{s}", np.arange(held[f"y_{s}"].size)))
         for s in ("train", "test")
     )
-    return Source(train, test, path.name, digest)
+    return Source(train, test, path.name, digest, f"file {path.name}")
 
 
 def read_torchvision(name: str, root: str | Path | None, download: bool) -> Source:
@@ -105,13 +126,26 @@ def read_torchvision(name: str, root: str | Path | None, download: bool) -> Sour
     splits = []
     digest = hashlib.sha256()
     for train in (True, False):
-        dataset = made[name](folder, train)
+        with _quiet_and_timed():
+            dataset = made[name](folder, train)
         labels = np.asarray(dataset.labels if name == "svhn" else dataset.targets)
         images = np.asarray(dataset.data)
         images = np.ascontiguousarray(images.transpose(0, 2, 3, 1) if name == "svhn" else images)
         digest.update(images.tobytes() + labels.tobytes())
         splits.append(Split(images, labels, np.arange(len(labels))))
-    return Source(splits[0], splits[1], f"torchvision {name}", digest.hexdigest())
+    return Source(splits[0], splits[1], f"torchvision {name}", digest.hexdigest(), "arrays of images and labels")
+
+
+@contextlib.contextmanager
+def _quiet_and_timed() -> Iterator[None]:
+    """Torchvision's messages go to standard error, and a connection that does not answer is given up."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def read_digits() -> Source:
@@ -127,34 +161,4 @@ def read_digits() -> Source:
     x, y = bunch.images.astype(np.uint8)[order], bunch.target[order]
     digest = hashlib.sha256(x.tobytes() + y.astype(np.int64).tobytes()).hexdigest()
     train, test = (Split(x[part], y[part], order[part]) for part in (slice(0, 1500), slice(1500, None)))
-    return Source(train, test, "scikit-learn load_digits", digest)
-
-
-def read_folder(folder: Path) -> Source:
-    """Images in ``folder/train/CLASS/*`` and ``folder/test/CLASS/*``, all of one size; classes in sorted order."""
-    from PIL import Image
-
-    if not (folder / "train").is_dir():
-        raise DataNotFoundError(f"{folder} has no sub-folder train: expected train/CLASS/*.png and test/CLASS/*.png")
-    classes = tuple(sorted(p.name for p in (folder / "train").iterdir() if p.is_dir()))
-    digest = hashlib.sha256()
-    splits: list[Split] = []
-    for split in ("train", "test"):
-        images: list[np.ndarray] = []
-        labels: list[int] = []
-        for label, name in enumerate(classes):
-            for path in sorted((folder / split / name).glob("*")):
-                if path.suffix.lower() in IMAGE_SUFFIXES:
-                    digest.update(path.read_bytes())
-                    with Image.open(path) as image:
-                        images.append(np.asarray(image.convert("RGB")))
-                    labels.append(label)
-        if split == "train" and not images:
-            raise DataNotFoundError(f"{folder}/train holds no images in class folders: expected train/CLASS/*.png")
-        sizes = {image.shape for image in images} | {done.x.shape[1:] for done in splits}
-        if len(sizes) > 1:
-            raise ValueError(f"{folder}: images must all have one size, got {sorted(sizes)}: resize them first")
-        shape = next(iter(sizes))
-        x = np.array(images, np.uint8).reshape(-1, *shape)
-        splits.append(Split(x, np.array(labels, np.int64), np.arange(len(labels))))
-    return Source(splits[0], splits[1], f"folder {folder.name}", digest.hexdigest(), classes)
+    return Source(train, test, "scikit-learn load_digits", digest, "arrays of images and labels")
