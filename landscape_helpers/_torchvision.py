@@ -15,6 +15,7 @@ from types import ModuleType
 
 import torch
 
+LIBRARY_SUFFIXES = {".so", ".pyd", ".dylib"}  # Linux, Windows, macOS
 _declared: list[torch.library.Library] = []  # an operator lives as long as its library object
 
 
@@ -22,7 +23,9 @@ def _load_operators() -> None:
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
         raise ImportError("torchvision is not installed: pip install -r requirements.txt")
-    for binary in sorted(Path(spec.origin).parent.glob("_C*.so")):
+    for binary in sorted(Path(spec.origin).parent.glob("_C*")):
+        if binary.suffix not in LIBRARY_SUFFIXES:
+            continue
         try:
             torch.ops.load_library(str(binary))
         except (OSError, ImportError):

@@ -26,6 +26,11 @@ def cnn(
     maps are four times smaller. A block counts as one layer.
     """
     channels, height, breadth = input_shape
+    if min(height, breadth) < 8:
+        raise ValueError(
+            f"the simple CNN halves an image three times and needs at least 8x8 pixels, got {height}x{breadth}: take "
+            "larger images, pool them less, or use a VGG"
+        )
     blocks: list[nn.Module] = []
     for outputs in (width, 2 * width, 4 * width):
         inside: list[nn.Module] = [conv3x3(channels, outputs)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import nn
 
@@ -29,6 +30,6 @@ def mlp(
     channels, height, width = input_shape
     sizes = [channels * height * width, *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), activation_named(activation)]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], n_classes))

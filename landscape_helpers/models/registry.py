@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch import nn
 
 from ..layers import layers_of
+from . import external
 from .convolutional import cnn, vgg
 from .dense import mlp, softmax
+from .options import check_options, is_count
 from .residual import resnet
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -28,7 +30,6 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet34": partial(resnet, blocks=(3, 4, 6, 3)),
 }
 INITIALISATIONS = ("default", "kaiming")
-_TORCHVISION = "torchvision:"
 
 
 def build_model(
@@ -45,29 +46,45 @@ def build_model(
         name: one of :data:`MODELS`, or ``"torchvision:NAME"`` for a classifier of torchvision without weights.
         n_classes: outputs.
         input_shape: (channels, height, width) of one image.
-        seed: of the initialisation. The global random state is left as it was.
+        seed: of the initialisation. The global random state is left as it was. Weights are drawn on the CPU, so that
+            a seed means the same weights on every machine; under ``torch.device("meta")`` none are drawn.
         init: "default", the framework's, since none of the papers states its own; "kaiming", normal with variance
             2 / fan-in and zero biases (He et al. 2015).
-        options: of the network, such as ``width=16`` or ``batchnorm=True``.
+        options: of the network, such as ``width=16`` or ``batchnorm=True``. What a name stands for, such as the depth
+            of "vgg16", is not an option.
 
     Raises:
-        ValueError: an unknown name, option or initialisation, or a size below 1.
+        ValueError: an unknown name, option or initialisation, a value of the wrong kind, a size below 1, or images that
+            the network cannot take.
     """
-    if n_classes < 1 or len(input_shape) != 3 or min(input_shape) < 1:
+    if not is_count(n_classes) or len(input_shape) != 3 or not all(is_count(size) for size in input_shape):
         raise ValueError(
             f"a network needs at least one class and an input shape (channels, height, width), got {n_classes} classes "
             f"and {tuple(input_shape)}"
         )
     if init not in INITIALISATIONS:
         raise ValueError(f"unknown init {init!r}: expected one of {list(INITIALISATIONS)}")
-    if isinstance(options.get("width"), int) and options["width"] < 1:
-        raise ValueError(f"width must be at least 1 channel, got {options['width']}")
-    make = _constructor(name, n_classes, input_shape, options)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = make()
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise ValueError(f"seed must be a whole number, got {seed!r}")
+    shape = (int(input_shape[0]), int(input_shape[1]), int(input_shape[2]))
+    foreign = name.startswith(external.PREFIX)
+    if foreign:
+        external.check_name(name, options)
+    elif name in MODELS:
+        check_options(name, MODELS[name], options)
+    else:
+        raise ValueError(f"unknown model {name!r}: expected one of {', '.join(MODELS)} or {external.PREFIX}NAME")
+    place = "meta" if torch.get_default_device().type == "meta" else "cpu"
+    with torch.random.fork_rng(devices=[]), torch.device(place):
+        torch.default_generator.manual_seed(int(seed))
+        if foreign:
+            model = external.build(name, n_classes, options)
+        else:
+            model = MODELS[name](n_classes=n_classes, input_shape=shape, **options)
         if init == "kaiming":
             _kaiming(model)
+        if foreign:
+            external.try_shape(name, model, n_classes, shape)
     return model
 
 
@@ -79,26 +96,6 @@ def model_table(n_classes: int = 10, input_shape: tuple[int, int, int] = (3, 32,
         parameters = sum(p.numel() for p in model.parameters())
         rows.append({"name": name, "parameters": parameters, "layers": len(layers_of(model))})
     return rows
-
-
-def _constructor(
-    name: str, n_classes: int, input_shape: tuple[int, int, int], options: dict[str, Any]
-) -> Callable[[], nn.Module]:
-    if name.startswith(_TORCHVISION):
-        from .._torchvision import torchvision
-
-        wanted = name.removeprefix(_TORCHVISION)
-        known = torchvision.models.list_models(module=torchvision.models)
-        if wanted not in known:
-            raise ValueError(f"torchvision has no classifier {wanted!r}: expected one of {', '.join(known)}")
-        return partial(torchvision.models.get_model, wanted, weights=None, num_classes=n_classes, **options)
-    if name not in MODELS:
-        raise ValueError(f"unknown model {name!r}: expected one of {', '.join(MODELS)} or {_TORCHVISION}NAME")
-    allowed = set(inspect.signature(MODELS[name]).parameters) - {"n_classes", "input_shape"}
-    unknown = sorted(set(options) - allowed)
-    if unknown:
-        raise ValueError(f"model {name!r} has no option {unknown[0]!r}: expected one of {sorted(allowed)}")
-    return partial(MODELS[name], n_classes=n_classes, input_shape=tuple(input_shape), **options)
 
 
 def _kaiming(model: nn.Module) -> None:
