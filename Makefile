@@ -21,14 +21,14 @@ $(READY): requirements.txt pyproject.toml
 book: $(READY)  ## execute every chapter on the embedded data and build _build/html/index.html
 	$(BIN)/python -m tools.build_book
 
-test: $(READY)  ## the tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## the tests; ARGS=... is handed on, here and to regress
+	$(BIN)/python -m pytest $(ARGS)
 
 lab: $(READY)  ## JupyterLab on the chapters
 	$(BIN)/jupyter lab book/chapters
 
 regress: $(READY)  ## execute the chapters, compare their numbers with the recorded baselines
-	$(BIN)/python -m landscape_helpers regress
+	$(BIN)/python -m landscape_helpers regress $(ARGS)
 
 bench: $(READY)  ## the benchmarks
 	@set -e; for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark; done

@@ -27,6 +27,8 @@ from nbformat import NotebookNode
 
 # A chapter's budget at smoke is two minutes on two cores; five times that means it hangs.
 TIMEOUT = 600.0
+# Where runs computed in a checkout are stored, relative to it.
+COMPUTED = ".cache/results"
 
 
 class ExecutionError(RuntimeError):
@@ -84,14 +86,19 @@ def notebook_pages(book: Path) -> list[str]:
     return pages
 
 
-def reachable_files(root: Path) -> list[Path]:
-    """Files whose content an execution may depend on: the package, stored results, pinned versions."""
+def reachable_files(root: Path, *folders: str) -> list[Path]:
+    """Files whose content an execution may depend on: the package, published results, pinned versions.
+
+    Args:
+        root: of the checkout.
+        folders: further ones, relative to it.
+    """
     files = [root / "requirements.txt"]
-    for folder in ("landscape_helpers", "book/results"):
+    for folder in ("landscape_helpers", "book/results", *folders):
         files += (
             path
             for path in (root / folder).rglob("*")
-            if path.is_file() and "__pycache__" not in path.parts and not path.name.endswith(".tmp")
+            if path.is_file() and "__pycache__" not in path.parts
         )
     return sorted(path for path in files if path.exists())
 
@@ -135,13 +142,25 @@ def execute_all(
 ) -> list[Executed]:
     """Execute notebooks of ``root/book``, ``jobs`` at a time, reusing what the cache holds.
 
-    All are tried before the first failure is reported, so that one build names every broken chapter.
+    Chapters go first, for they store what they compute; the other pages (the ledger) read it. All chapters are
+    tried before the first failure is reported, so that one build names every broken one.
 
     Raises:
         ExecutionError: at least one failed; the message says which, and ends with its traceback.
     """
-    surroundings = digest_of(reachable_files(root), root)
-    threads = max(1, (os.cpu_count() or 1) // max(1, min(jobs, len(pages))))
+    chapters = [page for page in pages if page.startswith("chapters/")]
+    readers = [page for page in pages if page not in chapters]
+    done = _execute_together(chapters, root, cache, reachable_files(root), jobs, timeout)
+    return done + _execute_together(readers, root, cache, reachable_files(root, COMPUTED), jobs, timeout)
+
+
+def _execute_together(
+    pages: list[str], root: Path, cache: Path, reachable: list[Path], jobs: int, timeout: float
+) -> list[Executed]:
+    if not pages:
+        return []
+    surroundings = digest_of(reachable, root)
+    threads = max(1, (os.cpu_count() or 1) // min(jobs, len(pages)))
 
     def one(page: str) -> Executed | ExecutionError:
         try:

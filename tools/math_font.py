@@ -8,7 +8,7 @@ pages opened from a folder may not load font files that lie elsewhere.
 from __future__ import annotations
 
 import base64
-import importlib.resources
+import importlib.util
 import io
 from pathlib import Path
 
@@ -27,8 +27,11 @@ FAMILY = "Book Math"
 
 
 def font_file() -> Path:
-    """The whole font, as the package ``ziamath`` carries it."""
-    return Path(str(importlib.resources.files("ziamath"))) / "fonts" / "STIXTwoMath-Regular.ttf"
+    """The whole font, as the package ``ziamath`` carries it; the package itself is not imported."""
+    found = importlib.util.find_spec("ziamath")
+    if found is None or found.origin is None:
+        raise FileNotFoundError("the package ziamath, which carries the font of formulas, is missing: run make book")
+    return Path(found.origin).parent / "fonts" / "STIXTwoMath-Regular.ttf"
 
 
 def style_sheet() -> str:

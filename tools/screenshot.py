@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--allow-file-access-from-files"]
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 # Every page of the theme logs these two, which name nothing that fails.
 HARMLESS = ("THEBE_JS_URL", "invalid theme mode")
 
@@ -52,8 +53,7 @@ def take(browser: Browser, page: Path, target: Path, *, theme: str, width: str, 
         tab.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')")
     tab.goto(page.resolve().as_uri())
     tab.wait_for_timeout(600)
-    overflow = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") if script else 0
-    if overflow > 0:
+    if script and (overflow := tab.evaluate(OVERFLOW)) > 0:
         remarks.append(f"is {overflow} px wider than the {width} screen")
     tab.screenshot(path=target, full_page=full)
     context.close()
