@@ -1,0 +1,186 @@
+"""A card as HTML: two pictures of which the page's theme shows one, three columns of words, checks, provenance."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import xarray
+from PIL.Image import Image
+
+from ..catalogue import Figure, RunSpec
+from ..claims import VERDICTS
+from .card_style import STYLE
+from .evidence import Evidence, Row
+from .gradient_oscillation import draw
+from .image import DPI, Encoded, render, webp
+from .words import alt_text, findings
+
+# A verdict is a word and a mark as well as a colour.
+MARKS = {"reproduced": "\u2713", "partly": "\u25d0", "not reproduced": "\u2717", "not run": "\u25cb"}
+COLUMNS = ("Check", "Measured", "Expected", "Verdict")
+# Pictures in a folded part are looked at less: they are stored smaller.
+FOLDED_DPI = 110
+
+
+def card_html(
+    figure: Figure, shown: Evidence | None, images: tuple[Image, Image] | None, here: Evidence | None, reason: str
+) -> str:
+    """The whole card.
+
+    Args:
+        images: of what is shown, from :func:`pictures`.
+    """
+    caption = f"<strong>{escape(figure.id)} \u00b7 {escape(figure.title)}.</strong> {escape(figure.what)}"
+    empty = f'<div class="lh-empty">{badge("not run")}<br>{_sentence(reason)}</div>'
+    picture = _pictures(shown, images) if shown and images else empty
+    parts = [picture, f"<figcaption>{caption}</figcaption>", _three(figure, shown, reason)]
+    if shown is not None:
+        parts += [_checks(shown.rows), _scale(shown), _provenance(shown)]
+    if here is not None:
+        parts.append(_folded(here))
+    return f'<figure class="lh-card" id="{escape(figure.id)}"><style>{STYLE}</style>{"".join(parts)}</figure>'
+
+
+def badge(verdict: str, count: int | None = None) -> str:
+    """A verdict with its mark, and how often it was given."""
+    number = "" if count is None else f"{count} "
+    return f'<span class="lh-badge" data-verdict="{escape(verdict)}">{MARKS[verdict]} {number}{escape(verdict)}</span>'
+
+
+def pictures(evidence: Evidence, dpi: int = DPI) -> tuple[Image, Image]:
+    """The figure on light and on dark."""
+    return render(lambda theme: draw(evidence.figure.id, evidence.runs, theme, evidence.scale), dpi)
+
+
+def _pictures(evidence: Evidence, images: tuple[Image, Image]) -> str:
+    alt = escape(alt_text(evidence.figure.id, evidence.runs))
+    tags = [_image(webp(image), kind, alt) for image, kind in zip(images, ("lh-light", "lh-dark"), strict=True)]
+    # On a narrow page the picture keeps its size and scrolls, by touch or by the arrow keys.
+    name = escape(f"Figure {evidence.figure.id}, {evidence.profile} scale")
+    return f'<div class="lh-picture" tabindex="0" role="group" aria-label="{name}">{"".join(tags)}</div>'
+
+
+def _image(picture: Encoded, kind: str, alt: str) -> str:
+    data = base64.b64encode(picture.data).decode()
+    return (
+        f'<img class="{kind}" alt="{alt}" width="{picture.width}" height="{picture.height}" '
+        f'src="data:{picture.mime};base64,{data}">'
+    )
+
+
+def _three(figure: Figure, shown: Evidence | None, reason: str) -> str:
+    if shown is None:
+        measured, verdict = "Nothing yet.", badge("not run")
+    else:
+        measured = " ".join(escape(sentence) for sentence in findings(figure.id, shown.runs))
+        counts = Counter(row["verdict"] for row in shown.rows)
+        given = [f"<li>{badge(v, counts[v])}</li>" for v in VERDICTS if counts[v]]
+        verdict = f'<ul class="lh-counts">{"".join(given)}</ul>' if given else "No check is decided on this figure."
+    blocks = (("The paper reports", escape(figure.reported)), ("We measured", measured), ("Verdict", verdict))
+    return '<div class="lh-three">' + "".join(map(_block, blocks)) + "</div>"
+
+
+def _block(block: tuple[str, str]) -> str:
+    head, body = block
+    return f'<div><p class="lh-head">{head}</p>{body if body.startswith("<ul") else f"<p>{body}</p>"}</div>'
+
+
+def _checks(rows: Sequence[Row]) -> str:
+    if not rows:
+        return ""
+    head = "".join(f'<th scope="col">{column}</th>' for column in COLUMNS)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(map(_check, rows))}</tbody></table>"
+
+
+def _check(row: Row) -> str:
+    statement = f'{escape(row["statement"])} <span class="lh-soft">{escape(row["id"])}</span>'
+    measured = "<br>".join(
+        f"<code>{escape(name)}</code> {escape(_summary(values))}" for name, values in row["measured"].items()
+    )
+    measured = measured or "\u2013"
+    verdict = badge(row["verdict"])
+    if row["reason"]:
+        verdict += f'<div class="lh-soft">{escape(row["reason"])}</div>'
+    expected = f"<code>{escape(row['expected'])}</code>"
+    return (
+        f'<tr><td>{statement}</td><td class="lh-number" data-column="Measured">{measured}</td>'
+        f'<td data-column="Expected">{expected}</td><td data-column="Verdict">{verdict}</td></tr>'
+    )
+
+
+def _summary(values: Mapping[str, Any]) -> str:
+    """Median over seeds, and the range where they differ."""
+    middle, low, high = (_number(values[key]) for key in ("median", "low", "high"))
+    unknown = sum(math.isnan(v) for v in values["values"])
+    text = middle if low == high else f"{middle} [{low}, {high}]"
+    seeds = len(values["values"])
+    return text + (f", none in {unknown} of {seeds} seeds" if 0 < unknown < seeds else "")
+
+
+def _number(value: float) -> str:
+    return "none" if math.isnan(value) else f"{value:.3g}".replace("-", "\u2212")
+
+
+def _scale(evidence: Evidence) -> str:
+    text = f"Measured at {evidence.scale}."
+    if evidence.stale:
+        text += " Results by an earlier version of the code."
+    if evidence.missing:
+        text += " Not shown: " + "; ".join(f"{name} ({why})" for name, why in evidence.missing.items()) + "."
+    return f'<p class="lh-soft">{escape(text)}</p>'
+
+
+def _provenance(evidence: Evidence) -> str:
+    runs = "".join(_run(name, evidence.specs[name], list(evidence.runs[name])) for name in evidence.specs)
+    return f"<details><summary>Provenance</summary>{runs}</details>"
+
+
+def _run(name: str, spec: RunSpec, datasets: Sequence[xarray.Dataset]) -> str:
+    first = datasets[0].attrs
+    parameters = ", ".join(f"{key}: {_compact(value)}" for key, value in spec.parameters.items())
+    entries = [
+        ("network", f"{spec.network}, {int(first['model_parameters']):,} parameters"),
+        ("parameters", parameters),
+        ("data", f"{first['data_name']}, {int(first['data_n']):,} images, sha256 {first['data_sha256']}"),
+        ("versions", f"landscape_helpers {first['package_version']}, torch {first['torch_version']}"),
+        ("computed on", f"{first['device']}, {first['dtype']}"),
+        *((f"seed {d.attrs['seed']}", _seed(d)) for d in datasets),
+    ]
+    return f'<p class="lh-head">{escape(name)}</p><dl>{_definitions(entries)}</dl>'
+
+
+def _seed(dataset: xarray.Dataset) -> str:
+    said = [str(dataset.attrs["status"]), f"{float(dataset.attrs['wall_time_s']):,.1f} s"]
+    if "peak_memory_mb" in dataset.attrs:
+        said.append(f"{float(dataset.attrs['peak_memory_mb']):,.0f} MB at most")
+    if "accuracy" in dataset:
+        said.append(f"training accuracy {float(dataset['accuracy']):.1%}")
+    return ", ".join(said)
+
+
+def _definitions(entries: Iterable[tuple[str, str]]) -> str:
+    return "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in entries)
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, default=list)
+
+
+def _folded(here: Evidence) -> str:
+    said = " ".join(escape(sentence) for sentence in findings(here.figure.id, here.runs))
+    summary = f"The same figure computed for this page, at {escape(here.scale)}"
+    body = f"{_pictures(here, pictures(here, FOLDED_DPI))}<p>{said}</p>{_checks(here.rows)}{_provenance(here)}"
+    return f"<details><summary>{summary}</summary>{body}</details>"
+
+
+def _sentence(text: str) -> str:
+    """A reason as a sentence; what stands in backquotes is code."""
+    sentence = escape(text[:1].upper() + text[1:]) + ("" if text.endswith(".") else ".")
+    return re.sub("`([^`]*)`", r"<code>\1</code>", sentence)

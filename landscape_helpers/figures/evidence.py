@@ -1,0 +1,146 @@
+"""What is stored about a figure at one scale: its runs, the verdicts on it, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import xarray
+
+from ..catalogue import PROFILES, Figure, RunSpec, load_catalogue
+from ..catalogue.model import check_profile
+from ..claims import ledger
+from ..store import Store
+from .gradient_oscillation import plan_of
+
+Row = Mapping[str, Any]
+COMPARISONS = ("batchnorm", "unshown")  # layouts that draw the runs there are
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Measurements behind one figure at one scale.
+
+    Attributes:
+        specs: the runs that are stored, as the catalogue asks for them.
+        runs: for each of them, one dataset a seed.
+        rows: the ledger's rows about the figure, from the same runs.
+        missing: for each run of the figure that is not stored, why.
+        stale: a result by earlier code is among them.
+    """
+
+    figure: Figure
+    profile: str
+    specs: Mapping[str, RunSpec]
+    runs: Mapping[str, Sequence[xarray.Dataset]]
+    rows: Sequence[Row]
+    missing: Mapping[str, str]
+    stale: bool
+
+    @property
+    def seeds(self) -> list[int]:
+        """Every seed that any run has."""
+        return sorted({int(d.attrs["seed"]) for datasets in self.runs.values() for d in datasets})
+
+    @property
+    def scale(self) -> str:
+        """``"laptop scale: width 16 of 32, 1,000 of 50,000 images; 3 seeds"``; notes that differ are given by run."""
+        notes = {name: spec.note for name, spec in self.specs.items()}
+        different = list(dict.fromkeys(notes.values()))
+        if len(different) == 1:
+            said = different[0]
+        else:
+            runs_of = {note: ", ".join(name for name, own in notes.items() if own == note) for note in different}
+            said = "; ".join(f"{runs}: {note}" for note, runs in runs_of.items())
+        return f"{self.profile} scale: {said}; {len(self.seeds)} seed{'' if len(self.seeds) == 1 else 's'}"
+
+
+def gather(
+    figure_id: str, profile: str | None = None, seeds: Sequence[int] | None = None, store: Store | None = None
+) -> Evidence | str:
+    """The evidence for a figure, or one line that says why there is none.
+
+    Args:
+        profile: "smoke", "laptop" or "paper"; None for the highest that has what the figure needs. A figure that
+            compares several networks shows what there is where no scale has them all.
+        seeds: in place of the catalogue's.
+
+    Raises:
+        ValueError: an unknown figure or profile.
+    """
+    comparing = plan_of(figure_id).layout in COMPARISONS
+    figure = load_catalogue().figure(figure_id)
+    store = store or Store()
+    if profile is None:
+        profile = _highest(figure, seeds, store, comparing)
+        if profile is None:
+            return _why_not(figure, None, {})
+    check_profile(profile)
+    specs, missing = _stored(figure, profile, seeds, store)
+    if not specs or (missing and not comparing):
+        return _why_not(figure, profile, missing)
+    runs: dict[str, list[xarray.Dataset]] = {}
+    stale = False
+    for name, spec in specs.items():
+        found = [store.find(spec, seed) for seed in spec.seeds]
+        runs[name] = [one.load() for one in found if one is not None]
+        stale |= any(one is not None and one.stale for one in found)
+    rows = [row for row in _rows(profile, figure.paper, store) if row["figure"] == figure_id]
+    if seeds is not None:
+        # The ledger judges the catalogue's seeds; its verdict is none on others.
+        rows = [row for row in rows if row["verdict"] == "not run" or sorted(row["seeds"]) == sorted(seeds)]
+    return Evidence(figure, profile, specs, runs, rows, missing, stale)
+
+
+def _stored(
+    figure: Figure, profile: str, seeds: Sequence[int] | None, store: Store
+) -> tuple[dict[str, RunSpec], dict[str, str]]:
+    """What the store holds of a figure's runs, each with the seeds it holds; and why the rest is missing."""
+    catalogue = load_catalogue()
+    specs: dict[str, RunSpec] = {}
+    missing: dict[str, str] = {}
+    for name in figure.runs:
+        if profile not in catalogue.runs[name].scales:
+            missing[name] = catalogue.runs[name].unavailable[profile]
+            continue
+        asked = catalogue.spec(name, profile, seeds=seeds)
+        held = [seed for seed in asked.seeds if store.find(asked, seed) is not None]
+        if held:
+            specs[name] = catalogue.spec(name, profile, seeds=held)
+        else:
+            missing[name] = f"not stored at {profile} scale"
+    return specs, missing
+
+
+def _highest(figure: Figure, seeds: Sequence[int] | None, store: Store, comparing: bool) -> str | None:
+    found = {profile: _stored(figure, profile, seeds, store) for profile in PROFILES}
+    complete = [p for p in PROFILES if not found[p][1]]
+    partial = [p for p in PROFILES if found[p][0]] if comparing else []
+    best = complete or partial
+    return best[-1] if best else None
+
+
+def _why_not(figure: Figure, profile: str | None, missing: Mapping[str, str]) -> str:
+    catalogue = load_catalogue()
+    where = f"at {profile} scale" if profile else "at any scale"
+    reasons = "; ".join(f"{name}: {why}" for name, why in missing.items() if not why.startswith("not stored"))
+    possible = [p for p in PROFILES if any(p in catalogue.runs[name].scales for name in figure.runs)]
+    remedy = f"compute it with `python -m landscape_helpers run {figure.id} --profile {profile or possible[0]}`"
+    if len(figure.runs) > 3 and not reasons:
+        return f"none of its {len(figure.runs)} runs is stored {where}: {remedy}"
+    return f"no stored results of {', '.join(figure.runs)} {where}" + (f" ({reasons})" if reasons else f": {remedy}")
+
+
+def _rows(profile: str, paper: str, store: Store) -> list[Row]:
+    """The ledger, computed once for all figures as long as nothing in the store changes."""
+    files = [(str(f), f.stat().st_mtime_ns) for folder in store.folders for f in sorted(Path(folder).glob("*.nc"))]
+    return _ledger(profile, paper, tuple(map(str, store.folders)), tuple(files))
+
+
+@lru_cache(maxsize=8)
+def _ledger(profile: str, paper: str, folders: tuple[str, ...], files: tuple[tuple[str, int], ...]) -> list[Row]:
+    del files  # part of the key only: a changed file asks for new rows
+    return list(ledger(profile, paper, Store(search=folders)))

@@ -1,0 +1,77 @@
+"""Figures as images small enough to stand in a page."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+# 8 inches at 150 pixels an inch are 1,200 pixels, about 1.6 for each CSS pixel of a text column.
+DPI = 150
+# Steps between the levels that are kept. A palette would be smaller still, but it merges neighbouring tints of a colour
+# map into bands that are not in the data; steps of 8 out of 255 are below what the eye tells apart.
+COLOUR_STEP, ALPHA_STEP = 8, 32
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An image file and its size in pixels."""
+
+    data: bytes
+    mime: str
+    width: int
+    height: int
+
+
+def render(draw: Callable[[str], Figure], dpi: int = DPI) -> tuple[Image.Image, Image.Image]:
+    """A figure on light and on dark, transparent.
+
+    Args:
+        draw: makes the figure for a theme's name; both must have the same axes.
+    """
+    light, dark = draw("light"), draw("dark")
+    first = _pixels(light, dpi)
+    # Laying out takes longer than drawing, and the two differ in colours only.
+    dark.set_layout_engine("none")
+    for ax, like in zip(dark.axes, light.axes, strict=True):
+        ax.set_position(like.get_position(original=True))
+    return first, _pixels(dark, dpi)
+
+
+def webp(image: Image.Image) -> Encoded:
+    """Transparent, and lossless but for rounded colours: about half of what it would be unrounded."""
+    pixels = np.asarray(image.convert("RGBA")).astype(np.int16)
+    colour, alpha = pixels[..., :3], pixels[..., 3:]
+    rounded = np.concatenate([_round(colour, COLOUR_STEP), _round(alpha, ALPHA_STEP)], axis=-1)
+    rounded[rounded[..., 3] == 0] = 0
+    return _encode(Image.fromarray(rounded), "webp", lossless=True, quality=90, method=4)
+
+
+def png(image: Image.Image, page: str = "#ffffff") -> Encoded:
+    """On a page of its own, for viewers that show neither HTML nor transparency as meant."""
+    paper = Image.new("RGBA", image.size, page)
+    paper.alpha_composite(image.convert("RGBA"))
+    rounded = _round(np.asarray(paper.convert("RGB")).astype(np.int16), COLOUR_STEP)
+    return _encode(Image.fromarray(rounded), "png", optimize=True)
+
+
+def _pixels(figure: Figure, dpi: int) -> Image.Image:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=dpi, facecolor="none", pil_kwargs={"compress_level": 1})
+    file.seek(0)
+    return Image.open(file)
+
+
+def _round(levels: np.ndarray, step: int) -> np.ndarray:
+    """To the nearest multiple of step, with 0 and 255 kept."""
+    return np.where(levels == 255, 255, np.minimum((levels + step // 2) // step * step, 255)).astype(np.uint8)
+
+
+def _encode(image: Image.Image, kind: str, **options: object) -> Encoded:
+    file = io.BytesIO()
+    image.save(file, kind.upper(), **options)
+    return Encoded(file.getvalue(), f"image/{kind}", *image.size)
