@@ -175,7 +175,15 @@ PACKAGE = {
     "unrelated.py": "z = 1\n",
     "experiment.py": "from .tools import f\nfrom . import data\n\ndef run(x):\n    return f(x) + data.N\n",
     "tools/__init__.py": "from .one import f\nfrom .two import g\n",
-    "tools/one.py": '''"""Doc."""\nfrom ..deep import h\n\ndef f(x: int) -> int:\n    """Doc."""\n    if x < 0:\n        raise ValueError(f"no {x}")\n    return h(x)\n''',
+    "tools/one.py": '''"""Doc."""
+from ..deep import h
+
+def f(x: int) -> int:
+    """Doc."""
+    if x < 0:
+        raise ValueError(f"no {x}")
+    return h(x)
+''',
     "tools/two.py": "def g(x):\n    return x\n",
     "deep.py": "import numpy\n\ndef h(x):\n    from .lazy import k\n    return k + x\n",
     "lazy.py": "k = 5\n",

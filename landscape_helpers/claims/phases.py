@@ -57,21 +57,24 @@ def phases(curve: np.ndarray) -> Phases:
     steps = np.flatnonzero(np.isfinite(curve))
     if len(steps) < OPENING:
         return Phases(0, ())
+    signs = np.sign(np.nan_to_num(curve))
     sign = opening = int(np.sign(np.median(curve[steps[:OPENING]])))
     m = max(OPENING, math.ceil(SHARE * (len(curve) - 1)))
     changes: list[Change] = []
-    for k in steps:
+    # Only a step of another sign can begin a phase.
+    k = int(steps[0])
+    while len(ahead := np.flatnonzero((signs[k:] != sign) & (signs[k:] != 0))):
+        k += int(ahead[0])
         if k + m > len(curve):
             break
-        here = int(np.sign(curve[k]))
-        # Only a step of the other sign can begin a phase, which keeps the median off the common path.
-        if here in (0, sign) or int(np.sign(_median(curve[k : k + m]))) != here:
-            continue
-        if sign != 0:
-            changes.append(Change(int(k), here))
-        else:
-            opening = here
-        sign = here
+        here = int(signs[k])
+        if int(np.sign(_median(curve[k : k + m]))) == here:
+            if sign != 0:
+                changes.append(Change(k, here))
+            else:
+                opening = here
+            sign = here
+        k += 1
     return Phases(opening, tuple(changes))
 
 
