@@ -1,7 +1,12 @@
-"""Figures: one plotting module a chapter, one style for all, and the card that holds a figure against its paper."""
+"""Figures: one plotting module a chapter, one style for all, and the card that holds a figure against its paper.
 
+The card itself is ``card`` of :mod:`landscape_helpers.figures.card`; under that name here it would hide its module.
+"""
+
+from .card import Card
 from .gradient_oscillation import draw
 from .style import OKABE_ITO, THEMES, Theme, theme
 from .trajectories import Trajectories, stack_seeds
+from .words import alt_text
 
-__all__ = ["OKABE_ITO", "THEMES", "Theme", "Trajectories", "draw", "stack_seeds", "theme"]
+__all__ = ["OKABE_ITO", "THEMES", "Card", "Theme", "Trajectories", "alt_text", "draw", "stack_seeds", "theme"]

@@ -100,7 +100,8 @@ def grid(runs: Mapping[str, Trajectories], expected: Sequence[str], scale_note: 
     """Windowed correlation of every combination the paper reports without showing; first and last layer behind it."""
     catalogue = load_catalogue()
     absent_runs = [catalogue.runs[name].network for name in expected if name not in runs]
-    note = f"{scale_note} Not run: {'; '.join(absent_runs)}." if absent_runs else scale_note
+    sentences = [scale_note.rstrip("."), f"Not run: {'; '.join(absent_runs)}" if absent_runs else ""]
+    note = ". ".join(filter(None, sentences))
     columns = 4
     rows = -(-len(runs) // columns)
     figure = new_figure(1.95 * rows, "The combinations the paper reports without showing them", note, theme)
