@@ -218,7 +218,11 @@ figures:
       T-F1-1: {basis: P, statement: s, measurements: {l: {measure: loss_at, run: r, epoch: 1}}, reproduced: l > 0}
 claims:
   T-C1:
-    {basis: P, figures: [T-F1], statement: s, measurements: {l: {measure: loss_at, run: r, epoch: 1}}, reproduced: l > 0}
+    basis: P
+    figures: [T-F1]
+    statement: s
+    measurements: {l: {measure: loss_at, run: r, epoch: 1}}
+    reproduced: l > 0
 """
 
 

@@ -38,9 +38,10 @@ def turning(steps: int, turn: int, direction: int, **given: Any) -> xarray.Datas
     return make_run(np.linspace(2.0, 0.001, steps + 1), oscillation(steps, turn, direction), windowed=True, **given)
 
 
-class TestJudge:
-    PREDICATES = {"reproduced": "x > 1", "partly": "x > 0"}
+PREDICATES = {"reproduced": "x > 1", "partly": "x > 0"}
 
+
+class TestJudge:
     @pytest.mark.parametrize(
         ("values", "verdict"),
         [
@@ -54,7 +55,7 @@ class TestJudge:
         ],
     )
     def test_three_levels_over_seeds(self, values: list[float], verdict: str) -> None:
-        assert judge(self.PREDICATES, [{"x": v} for v in values])[0] == verdict
+        assert judge(PREDICATES, [{"x": v} for v in values])[0] == verdict
 
     def test_without_a_weaker_predicate_some_seeds_are_partly(self) -> None:
         assert judge({"reproduced": "x > 1"}, [{"x": 2}, {"x": 0}])[0] == "partly"

@@ -123,6 +123,7 @@ record("value", {value}, tolerance=0.1, source="by hand")
 """
 
 
+@pytest.mark.slow
 class TestRegress:
     @pytest.fixture
     def plan(self, tmp_path: Path) -> Plan:
