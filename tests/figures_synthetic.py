@@ -1,4 +1,4 @@
-"""Runs to draw: gradient descent on a quadratic whose curvature passes the limit of stability, in the experiment's shape.
+"""Runs to draw: descent on a quadratic whose curvature passes the limit of stability, in the experiment's shape.
 
 Every layer has a steep and a flat coordinate. While the steep curvature is below 1/eta gradients agree; once it
 hovers about 2/eta they flip at every step, which is the phenomenon the figures are made to show.

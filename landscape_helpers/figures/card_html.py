@@ -77,19 +77,31 @@ def _image(picture: Encoded, kind: str, alt: str) -> str:
 
 def _three(figure: Figure, shown: Evidence | None, reason: str) -> str:
     if shown is None:
-        measured, verdict = "Nothing yet.", badge("not run")
+        measured, verdict = "<p>Nothing yet.</p>", badge("not run")
     else:
-        measured = " ".join(escape(sentence) for sentence in findings(figure.id, shown.runs))
+        measured = _findings(shown)
         counts = Counter(row["verdict"] for row in shown.rows)
         given = [f"<li>{badge(v, counts[v])}</li>" for v in VERDICTS if counts[v]]
-        verdict = f'<ul class="lh-counts">{"".join(given)}</ul>' if given else "No check is decided on this figure."
-    blocks = (("The paper reports", escape(figure.reported)), ("We measured", measured), ("Verdict", verdict))
+        verdict = f"<ul>{''.join(given)}</ul>" if given else "<p>No check is decided on this figure.</p>"
+    blocks = (
+        ("The paper reports", f"<p>{escape(figure.reported)}</p>"),
+        ("We measured", measured),
+        ("Verdict", verdict),
+    )
     return '<div class="lh-three">' + "".join(map(_block, blocks)) + "</div>"
+
+
+def _findings(evidence: Evidence) -> str:
+    """One paragraph; for a comparison its first sentence, then one line a network."""
+    sentences = [escape(sentence) for sentence in findings(evidence.figure.id, evidence.runs)]
+    if not evidence.compares:
+        return f"<p>{' '.join(sentences)}</p>"
+    return f"<p>{sentences[0]}</p><ul>{''.join(f'<li>{sentence}</li>' for sentence in sentences[1:])}</ul>"
 
 
 def _block(block: tuple[str, str]) -> str:
     head, body = block
-    return f'<div><p class="lh-head">{head}</p>{body if body.startswith("<ul") else f"<p>{body}</p>"}</div>'
+    return f'<div><p class="lh-head">{head}</p>{body}</div>'
 
 
 def _checks(rows: Sequence[Row]) -> str:
@@ -100,7 +112,7 @@ def _checks(rows: Sequence[Row]) -> str:
 
 
 def _check(row: Row) -> str:
-    statement = f'{escape(row["statement"])} <span class="lh-soft">{escape(row["id"])}</span>'
+    statement = f'{escape(row["statement"])} <span class="lh-soft lh-id">{escape(row["id"])}</span>'
     measured = "<br>".join(
         f"<code>{escape(name)}</code> {escape(_summary(values))}" for name, values in row["measured"].items()
     )
@@ -174,9 +186,8 @@ def _compact(value: object) -> str:
 
 
 def _folded(here: Evidence) -> str:
-    said = " ".join(escape(sentence) for sentence in findings(here.figure.id, here.runs))
     summary = f"The same figure computed for this page, at {escape(here.scale)}"
-    body = f"{_pictures(here, pictures(here, FOLDED_DPI))}<p>{said}</p>{_checks(here.rows)}{_provenance(here)}"
+    body = f"{_pictures(here, pictures(here, FOLDED_DPI))}{_findings(here)}{_checks(here.rows)}{_provenance(here)}"
     return f"<details><summary>{summary}</summary>{body}</details>"
 
 

@@ -25,7 +25,9 @@ body[data-vscode-theme-kind*="dark"] .lh-card img.lh-light { display: none; }
 .lh-card .lh-badge[data-verdict="partly"] { color: var(--half); }
 .lh-card .lh-badge[data-verdict="not reproduced"] { color: var(--bad); }
 .lh-card .lh-badge[data-verdict="not run"] { color: var(--none); }
-.lh-card ul.lh-counts { list-style: none; margin: 0; padding: 0; }
+.lh-card ul { list-style: none; margin: 0; padding: 0; }
+.lh-card li { margin: 0 0 0.25rem; }
+.lh-card .lh-id { white-space: nowrap; }
 .lh-card table { width: 100%; border-collapse: collapse; margin: 0.6rem 0; font-size: 0.88em; table-layout: auto; }
 .lh-card th, .lh-card td { text-align: left; vertical-align: top; padding: 0.4rem 0.6rem; white-space: normal;
   border: 0; border-bottom: 1px solid var(--rule); background: none; }

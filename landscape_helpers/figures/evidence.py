@@ -41,6 +41,11 @@ class Evidence:
     stale: bool
 
     @property
+    def compares(self) -> bool:
+        """Several networks side by side, and not one on its own."""
+        return plan_of(self.figure.id).layout in COMPARISONS
+
+    @property
     def seeds(self) -> list[int]:
         """Every seed that any run has."""
         return sorted({int(d.attrs["seed"]) for datasets in self.runs.values() for d in datasets})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,11 +35,13 @@ def findings(figure_id: str, runs: Runs) -> list[str]:
     trajectories = select(figure_id, runs)
     layout = plan_of(figure_id).layout
     if layout == "batchnorm":
-        return [_share_of(name, run) for name, run in trajectories.items()]
+        lead = "Mean windowed correlation by phase, and the share of the loss decrease made while it is negative."
+        return [lead, *(_share_of(name, run) for name, run in trajectories.items())]
     if layout == "unshown":
-        return [f"{_label(name)}: windowed correlation {_phases_in_words(run)}." for name, run in trajectories.items()]
+        lead = "Mean windowed correlation by phase."
+        return [lead, *(f"{_label(name)}: {_phases_in_words(run)}." for name, run in trajectories.items())]
     (run, *_) = trajectories.values()
-    parts = [_loss_in_words(run), f"The windowed correlation {_phases_in_words(run)}."]
+    parts = [_loss_in_words(run), f"The windowed correlation averages {_phases_in_words(run)}."]
     if layout == "network":
         parts += [_decrease_in_words(run), _sharpness_in_words(run)]
     if layout in ("layers", "small_rate"):
@@ -77,7 +80,7 @@ def _steps(run: Trajectories) -> str:
 
 
 def _phases_in_words(run: Trajectories) -> str:
-    """``"averages 0.98 until epoch 91 (82 to 96), then -0.83"``: the phases of the seeds that agree on their number."""
+    """``"0.98 until epoch 91 (82 to 96), then -0.83"``: the phases of the seeds that agree on their number."""
     windowed = run.values("windowed_correlation")
     found = [phases(row[: last + 1]) for row, last in zip(windowed, run.last_steps, strict=True)]
     counts = [len(f.changes) for f in found]
@@ -86,14 +89,14 @@ def _phases_in_words(run: Trajectories) -> str:
     agreeing = [(row, [c.step for c in f.changes]) for row, f in pairs if len(f.changes) == usual]
     who = f" in {len(agreeing)} of {len(found)} seeds" if len(agreeing) < len(found) else ""
     if usual == 0:
-        return f"averages {spread([_mean(row) for row, _ in agreeing])} without a lasting sign change{who}"
+        return f"{spread([_mean(row) for row, _ in agreeing])} without a lasting sign change{who}"
     told = []
     for i in range(usual + 1):
         bounds = [(turns[i - 1] if i else 0, turns[i] if i < usual else len(row)) for row, turns in agreeing]
         mean = spread([_mean(row[a:b]) for (row, _), (a, b) in zip(agreeing, bounds, strict=True)])
         until = f" until epoch {spread([b for _, b in bounds], ',.0f')}" if i < usual else ""
         told.append(("then " if i == usual else "") + mean + until)
-    return f"averages {', '.join(told)}{who}"
+    return f"{', '.join(told)}{who}"
 
 
 def _decrease_in_words(run: Trajectories) -> str:
@@ -122,7 +125,10 @@ def _layers_in_words(run: Trajectories) -> str:
         means = spread([_mean(row) for row in curves])
         sizes = [_median(np.abs(row)) for row in run.of_layer("layer_dot", layer)]
         place = "first" if layer == 0 else "last"
-        parts.append(f"the {place} averages {means} with a median |dot product| of {spread(sizes, '.1e')}")
+        size = spread(sizes, ".1e")
+        parts.append(
+            f"the {place} has a windowed correlation of {means} on average and a median |dot product| of {size}"
+        )
     text = f"Of {len(run.layers)} layers, {', and '.join(parts)} nats\u00b2."
     if oscillating.any():
         agreeing = [
@@ -140,10 +146,9 @@ def _all_layers(run: Trajectories) -> np.ndarray:
 
 
 def _share_of(name: str, run: Trajectories) -> str:
-    shares = run.final_share
-    made = "the loss did not decrease" if not np.isfinite(shares).any() else f"{_percent(shares)} of the loss decrease"
-    where = "" if made.startswith("the loss") else " is made under negative correlation"
-    return f"{_label(name)}: windowed correlation {_phases_in_words(run)}; {made}{where}."
+    known = np.isfinite(run.final_share).any()
+    share = _percent(run.final_share) if known else "the loss did not decrease"
+    return f"{_label(name)}: {_phases_in_words(run)}; {share}."
 
 
 def _label(run_name: str) -> str:
@@ -154,9 +159,8 @@ def _label(run_name: str) -> str:
 
 
 def _percent(values: Sequence[float] | np.ndarray) -> str:
-    return spread([100 * v for v in values], ".0f").replace(" (", " % (").replace(")", " %)") + (
-        "" if len({format(100 * v, ".0f") for v in values if math.isfinite(v)}) > 1 else " %"
-    )
+    """``"55% (41% to 60%)"``."""
+    return re.sub(r"(\d)(?!\d)", r"\1%", spread([100 * v for v in values], ".0f"))
 
 
 def _mean(values: np.ndarray) -> float:

@@ -1,0 +1,244 @@
+"""Cards: what they show is what is stored, in a page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from figures_synthetic import SHAPES, quadratic_run
+from PIL import Image
+
+from landscape_helpers.catalogue import load_catalogue
+from landscape_helpers.claims import ledger
+from landscape_helpers.figures.card import Card, card
+from landscape_helpers.figures.image import png, webp
+from landscape_helpers.store import Store
+
+VOID = {"img", "br", "meta", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, visible text, and whether every element is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+        assert self.open == [], f"left open: {self.open}"
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, {name: value or "" for name, value in attributes}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"</{tag}> inside {self.open}"
+        self.open.pop()
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text += data
+
+    def of(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def fill(store: Store, run: str, profile: str, seeds: tuple[int, ...], **changes: object) -> None:
+    spec = load_catalogue().spec(run, profile)
+    for seed in seeds:
+        store.save(spec, seed, quadratic_run(**{**SHAPES[run], **changes, "seed": seed}))
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(out=tmp_path, search=[])
+
+
+@pytest.fixture(scope="module")
+def cnn(tmp_path_factory) -> Card:
+    """Three seeds at laptop scale, and one computed here."""
+    store = Store(out=tmp_path_factory.mktemp("results"), search=[])
+    fill(store, "cnn", "laptop", (0, 1, 2))
+    fill(store, "cnn", "smoke", (0,))
+    return card("GO-F02", live=("smoke", (0,)), store=store)
+
+
+def test_pictures_for_both_themes_with_alternative_text(cnn):
+    images = Page(cnn.html).of("img")
+    assert [image["class"] for image in images] == ["lh-light", "lh-dark"] * 2
+    for image in images:
+        head, data = image["src"].split(",")
+        assert head == "data:image/webp;base64"
+        picture = Image.open(io.BytesIO(base64.b64decode(data)))
+        assert picture.size == (int(image["width"]), int(image["height"]))
+        assert picture.mode == "RGBA" and np.asarray(picture)[0, 0, 3] == 0
+        assert re.search(r"training loss goes from \d", image["alt"])
+
+
+def test_light_is_shown_unless_the_page_says_dark(cnn):
+    style = re.sub(r"\s+", " ", cnn.html[cnn.html.index("<style>") : cnn.html.index("</style>")])
+    assert ".lh-card img.lh-dark { display: none; }" in style
+    shows_dark = re.search(r"([^{}]+)\{ display: block; \}", style)[1]
+    hides_light = re.search(r"([^{}]+lh-light[^{}]*)\{ display: none; \}", style)[1]
+    for rule in (shows_dark, hides_light):
+        assert 'html[data-theme="dark"]' in rule and 'body[data-jp-theme-light="false"]' in rule
+    assert "prefers-color-scheme" not in style
+
+
+def test_the_page_needs_nothing_else(cnn):
+    page = Page(cnn.html)
+    assert not {"script", "link", "iframe"} & {tag for tag, _ in page.tags}
+    assert "http" not in cnn.html and "url(" not in cnn.html
+
+
+def test_reported_measured_verdict(cnn):
+    figure = load_catalogue().figure("GO-F02")
+    page = Page(cnn.html)
+    assert page.of("figure")[0]["id"] == "GO-F02"
+    for text in (figure.title, figure.what, figure.reported, "The paper reports", "We measured", "Verdict"):
+        assert text in page.text
+
+
+def test_every_check_is_a_row_with_the_ledgers_verdict_and_range(cnn):
+    rows = [r for r in ledger("laptop", store=Store(search=cnn_folders(cnn))) if r["figure"] == "GO-F02"]
+    shown = cnn.html[: cnn.html.index("The same figure computed")]
+    assert len(rows) == len(load_catalogue().figure("GO-F02").checks) == shown.count("<tr>") - 1
+    for row in rows:
+        line = shown[shown.index(f">{row['id']}<") :].split("</tr>")[0]
+        assert f'data-verdict="{row["verdict"]}"' in line
+        for name, values in row["measured"].items():
+            assert f"<code>{name}</code>" in line
+            if np.isfinite(values["median"]):
+                assert f"{values['median']:.3g}".replace("-", "\u2212") in line
+
+
+def cnn_folders(shown: Card) -> list[str]:
+    """The folder the fixture's results lie in, found from one that was loaded."""
+    encoding = next(iter(shown.shown.runs.values()))[0].encoding
+    return [str(encoding["source"]).rsplit("/", 1)[0]]
+
+
+def test_scale_and_provenance(cnn):
+    text = Page(cnn.html).text
+    note = load_catalogue().runs["cnn"].scales["laptop"].note
+    assert f"laptop scale: {note}; 3 seeds" in text
+    for piece in (
+        "0" * 64,
+        "torch 2.13.0",
+        "landscape_helpers 0.1.0",
+        "completed, 1.2 s",
+        "4,321 parameters",
+        "lr: 0.1",
+    ):
+        assert piece in text
+
+
+def test_the_live_part_is_folded_below_and_smaller(cnn):
+    details = cnn.html[cnn.html.index("The same figure computed") :]
+    assert f"smoke scale: {load_catalogue().runs['cnn'].scales['smoke'].note}; 1 seed" in details
+    widths = [int(image["width"]) for image in Page(cnn.html).of("img")]
+    assert widths[2] < widths[0]
+
+
+def test_other_formats_of_the_notebook(cnn):
+    bundle = cnn._repr_mimebundle_()
+    assert bundle["text/html"] == cnn._repr_html_()
+    picture = Image.open(io.BytesIO(bundle["image/png"]))
+    assert picture.mode == "RGB" and picture.getpixel((0, 0)) == (255, 255, 255)
+    assert len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 20
+    assert "GO-F02-1  " in bundle["text/plain"] and "The paper reports" in bundle["text/plain"]
+    assert set(cnn._repr_mimebundle_(include={"text/plain"})) == {"text/plain"}
+
+
+def test_nothing_stored_says_why_and_what_to_do(store):
+    shown = card("GO-F02", store=store)
+    text = Page(shown.html).text
+    assert shown.shown is None and "img" not in {tag for tag, _ in Page(shown.html).tags}
+    assert "not run" in text and "run GO-F02 --profile smoke" in text
+    assert "image/png" not in shown._repr_mimebundle_()
+    assert "Not run: no stored results of cnn" in str(shown)
+
+
+def test_a_run_that_the_profile_cannot_have_gives_its_reason(store):
+    assert "MNIST is not embedded" in Page(card("GO-X02", "smoke", store=store).html).text
+
+
+def test_without_published_results_the_live_ones_stand_on_their_own(store):
+    fill(store, "cnn", "smoke", (0,))
+    shown = card("GO-F02", live=("smoke", (0,)), store=store)
+    assert shown.shown.profile == "smoke" and shown.here is None
+
+
+def test_the_highest_profile_is_shown_unless_one_is_named(store):
+    for profile in ("smoke", "laptop"):
+        fill(store, "cnn", profile, (0,))
+    assert card("GO-F02", store=store).shown.profile == "laptop"
+    assert card("GO-F02", "smoke", store=store).shown.profile == "smoke"
+
+
+def test_a_comparison_shows_what_there_is(store):
+    fill(store, "cnn", "laptop", (0,))
+    fill(store, "cnn-batchnorm", "laptop", (0,))
+    shown = card("GO-X01", store=store)
+    assert list(shown.shown.runs) == ["cnn", "cnn-batchnorm"]
+    assert "Not shown: vgg16 (not stored at laptop scale)" in Page(shown.html).text
+
+
+def test_a_comparison_prefers_the_scale_that_has_every_run(store):
+    fill(store, "cnn", "laptop", (0,))
+    for run in load_catalogue().figure("GO-X01").runs:
+        fill(store, run, "smoke", (0,))
+    assert card("GO-X01", store=store).shown.profile == "smoke"
+
+
+def test_a_run_that_ended_early_says_so(store):
+    fill(store, "cnn", "smoke", (0,), ends_at=36, status="loss became non-finite at step 37")
+    text = Page(card("GO-F02", store=store).html).text
+    assert text.count("loss became non-finite at step 37") >= 2  # in the findings and in the provenance
+
+
+def test_text_from_results_cannot_become_markup(store):
+    fill(store, "cnn", "smoke", (0,), status="<script>alert('x')</script> & \"y\"")
+    html = card("GO-F02", store=store).html
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    Page(html)
+
+
+def test_new_results_are_seen_by_the_next_card(store):
+    fill(store, "cnn", "smoke", (0,))
+    before = card("GO-F02", store=store).shown.rows
+    fill(store, "cnn", "smoke", (0,), opens="opposed")
+    after = card("GO-F02", store=store).shown.rows
+    assert [row["measured"] for row in before] != [row["measured"] for row in after]
+
+
+def test_unknown_figures_and_profiles_are_refused(store):
+    with pytest.raises(ValueError, match="GO-F99"):
+        card("GO-F99", store=store)
+    with pytest.raises(ValueError, match="huge"):
+        card("GO-F02", "huge", store=store)
+
+
+def test_a_card_stays_small(cnn):
+    published = cnn.html[: cnn.html.index("The same figure computed")]
+    assert len(published) < 240_000
+
+
+def test_colours_are_rounded_and_transparency_is_kept():
+    ramp = np.zeros((16, 256, 4), np.uint8)
+    ramp[..., 0] = np.arange(256)
+    ramp[8:, :, 3] = 255
+    image = Image.fromarray(ramp)
+    stored = np.asarray(Image.open(io.BytesIO(webp(image).data)).convert("RGBA")).astype(int)
+    assert (stored[:8, :, 3] == 0).all() and (stored[8:, :, 3] == 255).all()
+    assert abs(stored[8:, :, 0] - ramp[8:, :, 0].astype(int)).max() <= 4
+    assert len(np.unique(stored[8:, :, 0])) > 30  # no bands wider than a rounding step
+    flat = np.asarray(Image.open(io.BytesIO(png(image).data)))
+    assert (flat[:8] == 255).all()
