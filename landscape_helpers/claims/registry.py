@@ -1,0 +1,77 @@
+"""The table of measures, and the arithmetic they share."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from .phases import phases
+from .record import Array, Record
+
+Measure = Callable[..., float]
+MEASURES: dict[str, Measure] = {}
+DIRECTIONS = {"up": 1, "down": -1}
+REDUCE: dict[str, Callable[..., Any]] = {"min": np.nanmin, "max": np.nanmax, "median": np.nanmedian}
+
+
+def register(function: Measure) -> Measure:
+    MEASURES[function.__name__] = function
+    return function
+
+
+def measure(name: str, record: Record, **arguments: Any) -> float:
+    """The number that the measure ``name`` takes from ``record``.
+
+    Raises:
+        ValueError: an unknown measure, or arguments it does not take.
+        NotRecorded: the run does not hold the quantity.
+    """
+    check_arguments(name, arguments)
+    return float(MEASURES[name](record, **arguments))
+
+
+def check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
+    """Raise ValueError where the measure does not exist or does not take these arguments."""
+    if name not in MEASURES:
+        raise ValueError(f"unknown measure {name!r}: expected one of {', '.join(sorted(MEASURES))}")
+    try:
+        inspect.signature(MEASURES[name]).bind(None, **arguments)
+    except TypeError as error:
+        raise ValueError(f"measure {name}: {error}") from error
+
+
+def curve_of(r: Record, layer: str | None = None) -> Array:
+    if layer is None:
+        return r["windowed_correlation"]
+    (i,) = r.layer_indices(layer)
+    return r["layer_windowed_correlation"][:, i]
+
+
+def turn_of(curve: Array, direction: str) -> float:
+    step = phases(curve).first_change(sign_of(direction))
+    return math.nan if step is None else float(step)
+
+
+def sign_of(direction: str) -> int:
+    if direction not in DIRECTIONS:
+        raise ValueError(f"direction must be 'up' (- to +) or 'down' (+ to -), got {direction!r}")
+    return DIRECTIONS[direction]
+
+
+def ratio_of(part: float, whole: float) -> float:
+    return part / whole if whole > 0 and math.isfinite(whole) else math.nan
+
+
+def divide(a: Array, b: Array) -> Array:
+    result = np.full(np.shape(a), np.nan)
+    np.divide(a, b, out=result, where=np.isfinite(b) & (b > 0))
+    return result
+
+
+def extreme(how: str, values: list[float]) -> float:
+    """The extreme value; NaN as soon as one layer has none, so that "every layer" cannot hold by omission."""
+    return math.nan if not values or any(map(math.isnan, values)) else float(REDUCE[how](values))
