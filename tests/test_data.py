@@ -16,8 +16,10 @@ import torch
 from PIL import Image
 
 import landscape_helpers.data.load as load_module
+from landscape_helpers._torchvision import torchvision
 from landscape_helpers.data import DATASETS, Data, DataNotFoundError, find_source, load_data, search_path
 
+NO_SERVER = "file:///no-such-folder/"  # fails at once, with or without a network
 REAL = Path(os.environ.get("LANDSCAPE_DATA") or "no-such-folder")
 
 
@@ -99,6 +101,7 @@ def test_digits_have_the_same_checksum_every_time_whatever_part_is_taken():
     assert whole.provenance["sha256"] == part.provenance["sha256"] == expected
     assert expected.startswith("8801edd8f0184d76")
     assert (part.provenance["n_train"], part.provenance["n_test"]) == (20, 3)
+    assert "shuffle" in whole.provenance["subset"]
     assert torch.equal(part.x_train, whole.x_train[:20]) and torch.equal(part.y_test, whole.y_test[:3])
 
 
@@ -149,9 +152,11 @@ def test_pooled_is_the_mean_over_squares():
         np.testing.assert_array_equal(small.numpy(), expected)
     assert pooled.input_shape == (1, 4, 4) and pooled.provenance["pooled"] == 2
     assert "pooled" not in data.provenance and torch.equal(pooled.y_train, data.y_train)
+    again = pooled.pooled(2)
+    assert again.provenance["pooled"] == 4 and torch.equal(again.x_train, data.pooled(4).x_train)
 
 
-@pytest.mark.parametrize("k", [0, -1, 3, 16])
+@pytest.mark.parametrize("k", [0, -1, 3, 16, 2.0, True])
 def test_pooling_needs_whole_squares(k):
     with pytest.raises(ValueError) as error:
         load_data("digits", n_train=1).pooled(k)
@@ -165,6 +170,9 @@ def test_data_is_frozen_and_its_parts_must_fit():
     with pytest.raises(ValueError) as error:
         dataclasses.replace(data, y_train=data.y_train[:3])
     one_line(error, "digits", "train", "(4, 1, 8, 8)", "(3,)")
+    with pytest.raises(ValueError) as error:
+        dataclasses.replace(data, x_test=data.x_test[..., :7])
+    one_line(error, "digits", "(1, 8, 8)", "(1, 8, 7)")
     for label in (-1, 10):
         with pytest.raises(ValueError) as error:
             dataclasses.replace(data, y_train=torch.full((4,), label))
@@ -175,13 +183,21 @@ def test_data_is_frozen_and_its_parts_must_fit():
 
 
 @pytest.mark.parametrize("indexed", [False, True])
-def test_an_npz_is_read_as_it_stands(tmp_path, indexed):
-    index = {"index_train": np.arange(12)[::-1], "index_test": np.arange(5) + 40} if indexed else {}
+def test_an_npz_is_read_in_the_original_order(tmp_path, indexed):
+    """As the file stands without an index; by the index, which need not be sorted, where there is one."""
+    index = {"index_train": np.array([7, 30, 2, 9, 4, 50, 1, 60, 3, 5, 8, 6]), "index_test": np.array([4, 3, 9, 1, 0])}
+    rows = {"index_train": [6, 2, 8, 4, 9, 11, 0, 10, 3], "index_test": [4, 3, 1, 0, 2]}  # smallest index first
+    if not indexed:
+        rows, index = {"index_train": list(range(9)), "index_test": list(range(5))}, {}
     held = write_npz(tmp_path, "mnist", **index)
     data = load_data("mnist", n_train=9, root=tmp_path)
-    np.testing.assert_array_equal(data.x_train[:, 0].numpy(), held["x_train"][:9])
-    np.testing.assert_array_equal(data.y_train.numpy(), held["y_train"][:9])
-    np.testing.assert_array_equal(data.x_test[:, 0].numpy(), held["x_test"])
+    np.testing.assert_array_equal(data.x_train[:, 0].numpy(), held["x_train"][rows["index_train"]])
+    np.testing.assert_array_equal(data.y_train.numpy(), held["y_train"][rows["index_train"]])
+    np.testing.assert_array_equal(data.x_test[:, 0].numpy(), held["x_test"][rows["index_test"]])
+    np.testing.assert_array_equal(data.y_test.numpy(), held["y_test"][rows["index_test"]])
+    positions = [1, 2, 3, 4, 5, 6, 7, 8, 9] if indexed else list(range(9))
+    digest = hashlib.sha256(struct.pack("<9q", *positions)).hexdigest()
+    assert data.provenance["index_train"] == f"first {positions[0]}, last {positions[-1]}, sha256 {digest}"
     assert data.y_train.dtype == torch.int64 and data.name == "mnist"
     assert data.provenance["sha256"] == hashlib.sha256((tmp_path / "mnist.npz").read_bytes()).hexdigest()
     assert data.provenance["source"] == "mnist.npz" and str(tmp_path) not in str(data.provenance)
@@ -198,7 +214,9 @@ def test_colour_channels_come_first_and_labels_may_be_a_column(tmp_path):
 
 def test_cifar100_has_a_hundred_classes(tmp_path):
     write_npz(tmp_path, "cifar100", y_train=np.full(12, 99))
-    assert load_data("cifar100", root=tmp_path).n_classes == 100
+    classes = load_data("cifar100", root=tmp_path).classes
+    assert len(set(classes)) == 100 and list(classes) == sorted(classes)
+    assert (classes[0], classes[49], classes[99]) == ("apple", "mountain", "worm")
 
 
 @pytest.mark.parametrize("n", [5, 10, 7, 20, None])
@@ -241,6 +259,16 @@ def test_real_cifar10_first_5000_are_the_first_1000_of_each_batch():
         ("mnist", {"y_test": np.full(5, -1)}, ("-1", "classes")),
         ("mnist", {"x_train": np.zeros((12, 32, 32), np.uint8)}, ("mnist", "(1, 28, 28)", "(1, 32, 32)")),
         ("cifar10", {"x_train": np.zeros((12, 3, 32, 32), np.uint8)}, ("cifar10", "(3, 32, 32)", "(32, 3, 32)")),
+        ("mnist", {"x_test": np.zeros((5, 14, 14), np.uint8)}, ("test part", "(1, 14, 14)", "(1, 28, 28)")),
+        ("mnist", {"y_train": np.eye(12, 10, dtype=np.int64)}, ("training part", "12 images", "(12, 10)")),
+        ("mnist", {"y_train": np.arange(10)}, ("training part", "12 images", "(10,)")),
+        ("mnist", {"y_test": np.arange(6)}, ("test part", "5 images", "(6,)")),
+        ("mnist", {"index_train": np.arange(7)}, ("training part", "index", "12 integers", "(7,)")),
+        ("mnist", {"index_train": np.arange(20)}, ("training part", "index", "12 integers", "(20,)")),
+        ("mnist", {"index_train": np.arange(12.0)}, ("training part", "index", "float64")),
+        ("mnist", {"index_train": np.zeros(12, int)}, ("training part", "index", "once")),
+        ("mnist", {"index_test": np.arange(5) - 1}, ("test part", "index", "from 0")),
+        ("mnist", {"x_train": np.zeros((0, 28, 28), np.uint8), "y_train": np.zeros(0, int)}, ("no training images",)),
     ],
 )
 def test_an_npz_that_does_not_hold_the_data_set_is_refused(tmp_path, name, changes, fragments):
@@ -262,6 +290,26 @@ def test_a_file_that_is_no_npz_is_refused_without_unpickling(tmp_path):
         load_data("mnist", root=tmp_path)
     one_line(error, "mnist.npz", "not a readable .npz")
     assert not witness.exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit", "array", "empty"])
+def test_a_damaged_npz_is_refused(tmp_path, damage):
+    write_npz(tmp_path)
+    path = tmp_path / "mnist.npz"
+    held = bytearray(path.read_bytes())
+    if damage == "cut":
+        path.write_bytes(held[:300])
+    elif damage == "bit":
+        held[400] ^= 1  # inside the first images, which only the archive's checksum guards
+        path.write_bytes(held)
+    elif damage == "array":
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))
+    else:
+        path.write_bytes(b"")
+    with pytest.raises(ValueError) as error:
+        load_data("mnist", root=tmp_path)
+    one_line(error, path, "not a readable .npz")
 
 
 # --- Where data sets are looked for ---------------------------------------------------------------------------------
@@ -301,15 +349,28 @@ def test_a_missing_data_set_names_the_folders_and_the_remedy(tmp_path, monkeypat
 # --- Torchvision's layout -------------------------------------------------------------------------------------------
 
 
-def test_mnist_in_torchvisions_layout(tmp_path, monkeypatch):
-    held = arrays(seed=3)
-    raw = tmp_path / "MNIST" / "raw"
+def write_mnist(folder, held, packed=False):
+    """Torchvision's four files, as they are or packed; their names and MD5 checksums."""
+    raw = folder / "MNIST" / "raw"
     raw.mkdir(parents=True)
+    checksums = []
     for part, split in (("train", "train"), ("t10k", "test")):
         x, y = held[f"x_{split}"], held[f"y_{split}"]
         images = struct.pack(">4i", 0x0803, *x.shape) + x.tobytes()
-        (raw / f"{part}-images-idx3-ubyte").write_bytes(images)
-        (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 0x0801, len(y)) + y.tobytes())
+        labels = struct.pack(">2i", 0x0801, len(y)) + y.tobytes()
+        for file, content in ((f"{part}-images-idx3-ubyte", images), (f"{part}-labels-idx1-ubyte", labels)):
+            small = gzip.compress(content)
+            (raw / (f"{file}.gz" if packed else file)).write_bytes(small if packed else content)
+            checksums.append((f"{file}.gz", hashlib.md5(small).hexdigest()))
+    return checksums
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_mnist_in_torchvisions_layout(tmp_path, monkeypatch, packed):
+    held = arrays(seed=3)
+    checksums = write_mnist(tmp_path, held, packed)
+    monkeypatch.setattr(torchvision.datasets.MNIST, "resources", checksums)
+    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [NO_SERVER])
     monkeypatch.setenv("LANDSCAPE_DATA", str(tmp_path))
     data = load_data("mnist", n_test=2)
     np.testing.assert_array_equal(data.x_train[:, 0].numpy(), held["x_train"])
@@ -319,10 +380,37 @@ def test_mnist_in_torchvisions_layout(tmp_path, monkeypatch):
     assert load_data("mnist", root=tmp_path).provenance["sha256"] == data.provenance["sha256"]
 
 
+def test_a_failed_download_is_reported_every_time(tmp_path, monkeypatch):
+    """Torchvision leaves an empty folder behind, which must not pass for the data set afterwards."""
+    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [NO_SERVER])
+    for _ in range(2):
+        with pytest.raises(DataNotFoundError) as error:
+            load_data("mnist", root=tmp_path)
+        one_line(error, "'mnist'", tmp_path, "download failed", "mnist.npz")
+        assert (tmp_path / "MNIST" / "raw").is_dir()
+
+
+def test_an_incomplete_folder_does_not_pass_for_the_data_set(tmp_path, monkeypatch):
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", NO_SERVER + "cifar.tar.gz")
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    (tmp_path / "cifar-10-batches-py" / "data_batch_1").write_bytes(b"")
+    assert find_source("cifar10", tmp_path) is None
+    with pytest.raises(DataNotFoundError) as error:
+        load_data("cifar10", root=tmp_path)
+    one_line(error, "'cifar10'", tmp_path, "download failed")
+
+
+def test_damaged_files_in_torchvisions_layout_are_refused(tmp_path):
+    write_mnist(tmp_path, arrays())
+    path = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError) as error:
+        load_data("mnist", root=tmp_path)
+    one_line(error, "mnist", tmp_path, "fetch them again")
+
+
 @pytest.mark.parametrize("name", ["svhn", "cifar100"])
 def test_svhn_and_cifar100_in_torchvisions_layout(tmp_path, monkeypatch, name):
-    from landscape_helpers._torchvision import torchvision
-
     module = torchvision.datasets.svhn if name == "svhn" else torchvision.datasets.cifar
     monkeypatch.setattr(module, "check_integrity", lambda *_: True)  # the made-up files have other checksums
     held = arrays((32, 32, 3), seed=4)
@@ -354,6 +442,7 @@ def test_a_folder_of_images(tmp_path):
             "train/dog/1.png": (1, 2, 3),
             "train/dog/2.png": (4, 5, 6),
             "train/cat/9.PNG": (7, 8, 9),
+            "train/.hidden/1.png": (0, 0, 0),
             "test/dog/1.bmp": (9, 9, 9),
         },
     )
@@ -366,10 +455,51 @@ def test_a_folder_of_images(tmp_path):
     assert data.y_train.tolist() == [0, 0, 1, 1] and data.y_test.tolist() == [1]
     assert (data.x_train == data.x_train[:, :, :1, :1]).all()
     assert str(tmp_path) not in str(data.provenance)
+    for name in (root, str(root)):
+        assert torch.equal(load_data(name).x_train, data.x_train)
     part = load_data(f"folder:{root}", n_train=3)
     assert torch.equal(part.x_train, data.x_train[:3]) and part.provenance["sha256"] == data.provenance["sha256"]
     write_images(root, {"test/dog/1.bmp": (9, 9, 8)})
     assert load_data(f"folder:{root}").provenance["sha256"] != data.provenance["sha256"]
+
+
+def test_a_folder_of_grey_images_has_one_channel(tmp_path):
+    for file, grey in (("train/a/1.png", 5), ("train/b/1.png", 250), ("test/a/1.png", 0)):
+        path = tmp_path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (6, 4), grey).save(path)
+    data = load_data(tmp_path)
+    assert data.input_shape == (1, 4, 6) and data.x_train[:, 0, 0, 0].tolist() == [5, 250]
+
+
+def test_the_checksum_of_a_folder_tells_classes_apart(tmp_path):
+    colours = ((1, 1, 1), (2, 2, 2), (3, 3, 3))
+    for folder, middle in (("one", "a"), ("other", "b")):
+        files = ("train/a/1.png", f"train/{middle}/2.png", "train/b/3.png")
+        write_images(tmp_path / folder / "pets", dict(zip(files, colours, strict=True)))
+    one, other = (load_data(tmp_path / folder / "pets") for folder in ("one", "other"))
+    assert torch.equal(one.x_train, other.x_train) and not torch.equal(one.y_train, other.y_train)
+    assert one.provenance["sha256"] != other.provenance["sha256"]
+
+
+def test_a_test_class_without_training_images_is_refused(tmp_path):
+    write_images(tmp_path, {"train/a/1.png": (1, 1, 1), "test/zebra/1.png": (1, 1, 1)})
+    with pytest.raises(ValueError) as error:
+        load_data(tmp_path)
+    one_line(error, tmp_path, "zebra", "train")
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_an_image_that_cannot_be_read_as_8_bits_is_refused(tmp_path, deep):
+    write_images(tmp_path, {"train/a/1.png": (1, 1, 1)})
+    path = tmp_path / "train" / "a" / "2.png"
+    if deep:
+        Image.fromarray(np.full((4, 6), 1000, np.uint16)).save(path)
+    else:
+        path.write_bytes(b"no image")
+    with pytest.raises(ValueError) as error:
+        load_data(tmp_path)
+    one_line(error, path, "not a readable 8-bit image")
 
 
 def test_a_folder_without_test_images_has_an_empty_test_set(tmp_path):
@@ -400,7 +530,7 @@ def test_images_of_different_sizes_are_refused(tmp_path, split):
 
 
 @pytest.mark.parametrize("what", ["n_train", "n_test"])
-@pytest.mark.parametrize("count", [0, -3])
+@pytest.mark.parametrize("count", [0, -3, 10.0, True])
 def test_at_least_one_image(what, count):
     with pytest.raises(ValueError) as error:
         load_data("digits", **{what: count})

@@ -244,6 +244,12 @@ def test_the_default_initialisation_is_the_frameworks():
     assert torch.equal(vector(build_model("mlp", 10, (1, 8, 8), seed=5)), vector(expected))
 
 
+def test_on_the_meta_device_a_network_has_shapes_only():
+    with torch.device("meta"):
+        model = build_model("resnet18", 10, CIFAR, init="kaiming")
+    assert {p.device.type for p in model.parameters()} == {"meta"} and size(model) == 11_173_962
+
+
 def test_kaiming_weights_have_variance_two_over_fan_in_and_zero_biases():
     model = build_model("vgg16_bn", 10, CIFAR, seed=1, init="kaiming", width=32)
     tested = 0
@@ -271,6 +277,10 @@ def test_torchvisions_resnet18_takes_the_number_of_classes():
     model = build_model("torchvision:resnet18", 10, CIFAR)
     # The 7x7 stem is the only difference in parameters from the network for small images.
     assert size(model) == resnet_size(RESNET["resnet18"]) + conv(3, 64, 7, bias=False) - conv(3, 64, 3, bias=False)
+    # Trying it on an image when it is built leaves no trace: training mode, untouched running statistics.
+    assert all(module.training for module in model.modules())
+    statistics = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert all((m.running_mean == 0).all() and (m.running_var == 1).all() for m in statistics)
     assert model(torch.zeros(2, *CIFAR)).shape == (2, 10)
     assert len(layers_of(model)) == 38
 
@@ -288,10 +298,25 @@ def test_torchvisions_resnet18_takes_the_number_of_classes():
         ("resnet18", (10, CIFAR), {"batchnorm": True}, ("'resnet18'", "'batchnorm'", "norm")),
         ("cnn", (10, CIFAR), {"init": "xavier"}, ("'xavier'", "default", "kaiming")),
         ("cnn", (10, CIFAR), {"activation": "gelu"}, ("'gelu'", "relu", "tanh")),
-        ("vgg16", (10, CIFAR), {"depth": 13}, ("13", "11", "16")),
+        ("vgg16", (10, CIFAR), {"depth": 13}, ("'vgg16'", "'depth'", "fixed", "13")),
+        ("vgg11_bn", (10, CIFAR), {"batchnorm": False}, ("'vgg11_bn'", "'batchnorm'", "fixed", "False")),
+        ("resnet34", (10, CIFAR), {"blocks": (1, 1, 1, 1)}, ("'resnet34'", "'blocks'", "fixed")),
         ("resnet10", (10, CIFAR), {"norm": "layer"}, ("'layer'", "batch", "none")),
         ("cnn", (10, CIFAR), {"width": 0}, ("width", "at least 1", "0")),
         ("resnet18", (10, CIFAR), {"width": -2}, ("width", "at least 1", "-2")),
+        ("cnn", (10, CIFAR), {"width": 2.5}, ("width", "whole number", "2.5")),
+        ("cnn", (10, CIFAR), {"width": "8"}, ("width", "whole number", "'8'")),
+        ("cnn", (10, CIFAR), {"batchnorm": 1}, ("batchnorm", "True or False", "1")),
+        ("cnn", (10, (1, 7, 8)), {}, ("8x8", "7x8")),
+        ("cnn", (10, CIFAR), {"seed": 1.5}, ("seed", "whole number", "1.5")),
+        ("mlp", (10, CIFAR), {"hidden": (0,)}, ("hidden", "at least 1", "(0,)")),
+        ("mlp", (10, CIFAR), {"hidden": (8, -1)}, ("hidden", "at least 1", "(8, -1)")),
+        ("mlp", (10, CIFAR), {"hidden": 12}, ("hidden", "sequence", "12")),
+        ("torchvision:resnet18", (10, (1, 8, 8)), {}, ("torchvision:resnet18", "(1, 8, 8)", "3 channels")),
+        ("torchvision:resnet18", (10, CIFAR), {"colour": 1}, ("torchvision:resnet18", "colour")),
+        ("torchvision:resnet18", (10, CIFAR), {"weights": "DEFAULT"}, ("'weights'", "untrained")),
+        ("torchvision:resnet18", (10, CIFAR), {"num_classes": 3}, ("'num_classes'", "one output a class")),
+        ("mlp", (10.0, CIFAR), {}, ("10.0 classes",)),
         ("mlp", (0, CIFAR), {}, ("0 classes", "at least one class")),
         ("mlp", (10, (8, 8)), {}, ("(8, 8)", "channels, height, width")),
         ("mlp", (10, (1, 0, 8)), {}, ("(1, 0, 8)",)),
