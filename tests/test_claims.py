@@ -137,6 +137,13 @@ class TestLedger:
         shelf.save(spec, 0, turning(steps, 4500, -1))
         assert f"cnn-small-rate: the first {steps:,} of 30,000 steps" in row(shelf, "GO-F10-1")["reason"]
 
+    def test_a_share_of_the_papers_epochs_that_was_not_planned_is_not_run(self, shelf: Store) -> None:
+        spec = load_catalogue().spec("cnn-small-rate", "smoke")
+        shelf.save(spec, 0, turning(spec.parameters["steps"], 4500, -1))
+        found = row(shelf, "GO-F10-2")
+        assert found["verdict"] == "not run"
+        assert "does not reach epoch 30,000" in found["reason"]
+
     def test_what_was_not_recorded_is_not_run(self, shelf: Store) -> None:
         put(shelf, "resnet18", "smoke", turning(500, 130, 1))
         found = row(shelf, "GO-F04-7")
@@ -225,6 +232,17 @@ class TestClaimsOfThePaper:
         assert "resnet18-whole-batch is not stored at paper scale" in row(shelf, "GO-C03", "paper")["reason"]
         put(shelf, "resnet18-whole-batch", "paper", turning(500, 130, 1))
         assert row(shelf, "GO-C03", "paper")["verdict"] == "partly"
+
+    def test_runs_of_different_length_are_compared_over_the_common_steps(self, shelf: Store) -> None:
+        catalogue = load_catalogue()
+        long, short = (catalogue.spec(r, "laptop").parameters["steps"] for r in ("resnet18", "resnet18-whole-batch"))
+        assert short < long
+        # Both oscillate for all the steps they share; the longer one turns after that.
+        put(shelf, "resnet18", "laptop", turning(long, short + 50, 1))
+        put(shelf, "resnet18-whole-batch", "laptop", turning(short, short + 1, 1))
+        found = row(shelf, "GO-X01-1")
+        assert found["verdict"] == "reproduced"
+        assert f"compared over the first {short:,} steps" in found["reason"]
 
     def test_one_family_alone_is_not_partly(self, shelf: Store) -> None:
         rising, falling = oscillation(500, 100, 1), oscillation(500, 100, -1)

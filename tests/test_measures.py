@@ -115,6 +115,20 @@ class TestCorrelation:
         assert measure("mean_correlation", r, first=0.05) == pytest.approx(0.9)
         assert measure("mean_correlation", r, last=0.5) == pytest.approx(-0.9)
 
+    def test_shares_are_of_the_papers_epochs(self) -> None:
+        dataset = make_run(np.linspace(2, 0, 401), UP, windowed=True)
+        shorter = Record(dataset, planned_steps=400, paper_steps=1000)
+        assert measure("mean_correlation", shorter, first=0.1) == pytest.approx(-0.9)
+        with pytest.raises(NotRecorded, match="400 steps and does not reach epoch 1,000"):
+            measure("mean_correlation", shorter, last=0.7)
+        assert math.isnan(measure("mean_correlation", Record(dataset, 1000, 1000), last=0.7))
+
+    def test_a_run_cut_short_is_as_if_planned_so(self) -> None:
+        r = record(UP, sharpness={50: 20.0, 300: 10.0}).until(100)
+        assert (r.last_step, r.planned_steps) == (100, 100)
+        assert measure("closing_sign", r) == -1
+        assert math.isnan(measure("sharpness_ratio", r, phase="stable"))
+
     def test_a_window_is_given_in_one_way(self) -> None:
         with pytest.raises(ValueError, match="by start and end, by first, or by last"):
             measure("mean_correlation", record(DOWN), start=1, last=0.5)

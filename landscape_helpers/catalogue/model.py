@@ -94,6 +94,7 @@ class Claim:
         figures: where the evidence stands.
         predicates: by level, "reproduced" and for claims also "partly"; expressions over the measurements' names.
         paper_value: what the paper gives, where that differs from what is accepted.
+        common_steps: the runs are compared over the steps that all of them have.
         kind: "check" of a figure or "claim" of the paper.
     """
 
@@ -107,6 +108,7 @@ class Claim:
     predicates: Mapping[Level, str]
     paper_value: str | None = None
     remark: str | None = None
+    common_steps: bool = False
 
     @property
     def runs(self) -> tuple[str, ...]:

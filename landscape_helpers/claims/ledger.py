@@ -82,7 +82,7 @@ class _Shelf:
         found = self.store.find(spec, seed)
         assert found is not None
         dataset = found.load()
-        record = Record(dataset, spec.parameters["steps"])
+        record = Record(dataset, spec.parameters["steps"], self.catalogue.runs[run].paper_steps)
         return _Result(record, found.stale, str(dataset.attrs.get("status", "completed")))
 
     def why_missing(self, run: str, profile: str) -> str:
@@ -185,13 +185,23 @@ def _seeds(claim: Claim, profile: str, shelf: _Shelf, absent: Sequence[str]) -> 
 
 
 def _measure(claim: Claim, profile: str, seed: int, shelf: _Shelf) -> dict[str, float]:
-    return {m.name: _one(m, profile, seed, shelf) for m in claim.measurements}
+    limit = _common_steps(claim, profile, shelf)
+    return {m.name: _one(m, profile, seed, shelf, limit) for m in claim.measurements}
 
 
-def _one(m: Measurement, profile: str, seed: int, shelf: _Shelf) -> float:
+def _one(m: Measurement, profile: str, seed: int, shelf: _Shelf, limit: int | None) -> float:
     if m.optional and seed not in shelf.available(m.run, profile):
         return math.nan
-    return measure(m.measure, shelf.read(m.run, profile, seed).record, **m.arguments)
+    record = shelf.read(m.run, profile, seed).record
+    return measure(m.measure, record if limit is None else record.until(limit), **m.arguments)
+
+
+def _common_steps(claim: Claim, profile: str, shelf: _Shelf) -> int | None:
+    """Steps that all runs of a comparison have by plan; None for a claim that compares none."""
+    if not claim.common_steps:
+        return None
+    specs = [shelf.spec(run, profile) for run in claim.runs]
+    return min(spec.parameters["steps"] for spec in specs if spec is not None)
 
 
 def _remarks(
@@ -199,6 +209,8 @@ def _remarks(
 ) -> list[str]:
     """What a reader of the verdict has to know: parts not run, seeds missing, shortened runs, runs that ended early."""
     remarks = [shelf.why_missing(run, profile) for run in absent]
+    if (limit := _common_steps(claim, profile, shelf)) is not None:
+        remarks.append(f"compared over the first {limit:,} steps, which all runs have")
     for run in used:
         spec = shelf.spec(run, profile)
         assert spec is not None

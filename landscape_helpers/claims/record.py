@@ -23,10 +23,12 @@ class Record:
     Attributes:
         dataset: as :func:`landscape_helpers.experiments.gradient_oscillation.run` returns it.
         planned_steps: K as asked for; a run that ended earlier has a shorter ``step`` dimension. None: as recorded.
+        paper_steps: K of the paper's run, of which shares are taken; None where it is not stated: as recorded.
     """
 
     dataset: xarray.Dataset
     planned_steps: int | None = None
+    paper_steps: int | None = None
 
     def __getitem__(self, name: str) -> Array:
         if name not in self.dataset:
@@ -55,7 +57,7 @@ class Record:
 
         Args:
             start, end: epochs, that is, steps; None for the run's own start or end.
-            first, last: instead, a share in (0, 1]: ``first=0.2`` is the first 20 % of the recorded steps.
+            first, last: instead, a share in (0, 1]: ``first=0.2`` is the first 20 % of the paper's epochs.
 
         Raises:
             NotRecorded: the run was planned to end before the window does.
@@ -64,10 +66,11 @@ class Record:
         if first is not None or last is not None:
             if (first is not None and last is not None) or start is not None or end is not None:
                 raise ValueError("a window is given by start and end, by first, or by last")
+            whole = K if self.paper_steps is None else self.paper_steps
             if first is not None:
-                return slice(0, math.floor(first * K) + 1)
+                return self.window(0, first * whole)
             assert last is not None
-            return slice(math.ceil((1 - last) * K), K + 1)
+            return self.window((1 - last) * whole, whole)
         low = 0 if start is None else math.ceil(start)
         high = K if end is None else math.floor(end)
         return slice(low, high + 1) if self.reaches(max(low, high)) else slice(0, 0)
@@ -81,6 +84,14 @@ class Record:
         if self.planned_steps is not None and step > self.planned_steps:
             raise NotRecorded(f"the run has {self.planned_steps:,} steps and does not reach epoch {step:,}")
         return step <= self.last_step
+
+    def until(self, step: int) -> Record:
+        """The run as if it had been planned to end at ``step``."""
+        part = self.dataset.isel(step=slice(0, step + 1))
+        if "stop" in part.coords:
+            part = part.isel(stop=part["stop"].values <= step)
+        planned = step if self.planned_steps is None else min(step, self.planned_steps)
+        return Record(part, planned, self.paper_steps)
 
     def layer_indices(self, which: str) -> list[int]:
         """Positions of "all", "shown", "first" or "last" layers, or of the layer of that name."""
