@@ -40,6 +40,11 @@ class Plan:
     epochs: tuple[int, ...] = ()
     matrices: tuple[int, ...] = ()
 
+    @property
+    def comparing(self) -> bool:
+        """Whether the figure puts several runs side by side, and so shows those that there are."""
+        return self.layout in ("batchnorm", "unshown")
+
 
 PLANS: dict[str, Plan] = {
     "GO-F01": Plan("convex"),
@@ -126,8 +131,7 @@ def select(figure_id: str, runs: Runs) -> dict[str, Trajectories]:
     plan = plan_of(figure_id)
     needed = load_catalogue().figure(figure_id).runs
     found = {name: Trajectories(runs[name]) for name in needed if name in runs}
-    comparing = plan.layout in ("batchnorm", "unshown")
-    if (comparing and not found) or (not comparing and len(found) < len(needed)):
+    if (plan.comparing and not found) or (not plan.comparing and len(found) < len(needed)):
         missing = [name for name in needed if name not in found]
         raise ValueError(f"{figure_id} needs the run {missing[0]!r}, got {', '.join(runs) or 'no run'}")
     return found
@@ -245,5 +249,5 @@ def layer_title(layers: Sequence[str], index: int, named: bool) -> str:
     """``"Layer 1 (first)"``, and its module's name where there is room: ``"Layer 1 (first): blocks.0"``."""
     place = " (first)" if index == 0 else " (last)" if index == len(layers) - 1 else ""
     # A module without a name of its own has its position in the container for one, which says nothing here.
-    name = f": {layers[index]}" if named and not layers[index].isdigit() else ""
+    name = f": {layers[index]}" if named and any(map(str.isalpha, layers[index])) else ""
     return f"Layer {index + 1}{place}{name}"

@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
 from .canvas import OTHERS, Marks, curve, draw_marks, epoch_axis, is_log, mark_endings, shade, title
-from .decimate import BINS, extremes, parts_of
+from .decimate import extremes, parts_of
 from .style import Theme
 from .trajectories import Trajectories, negative_fraction, over_seeds
 
 MINUS = "\u2212"
+CELLS = 300  # of a heat map in a row: about two pixels each, below which a cell cannot be seen
 
 
 def loss(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme) -> None:
@@ -239,7 +240,7 @@ def heat_map(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme) -> None:
     rows = np.array([over_seeds(runs.of_layer("layer_windowed_correlation", i))[0] for i in range(len(runs.layers))])
     last = max(runs.last_steps)
     epoch_axis(ax, runs, marks)
-    cells = parts_of(runs.steps, 2 * BINS, is_log(ax))
+    cells = parts_of(runs.steps, CELLS, is_log(ax))
     means = np.array([_mean(rows[:, cell]) for cell in cells]).T
     edges = [float(runs.steps[cell[0]]) - 0.5 for cell in cells] + [last + 0.5]
     image = ax.pcolormesh(
@@ -251,7 +252,8 @@ def heat_map(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme) -> None:
     ax.grid(False)
     many = len(rows) > 8
     ticks = [1, *[t for t in range(5, len(rows) - 1, 5)], len(rows)] if many else list(range(1, len(rows) + 1))
-    names = [str(t) if many or runs.layers[t - 1].isdigit() else f"{t} {runs.layers[t - 1]}" for t in ticks]
+    telling = [not many and any(map(str.isalpha, runs.layers[t - 1])) for t in ticks]
+    names = [f"{t} {runs.layers[t - 1]}" if told else str(t) for t, told in zip(ticks, telling, strict=True)]
     ax.set_yticks(ticks, names)
     draw_marks(ax, marks, theme)
     title(ax, "Windowed correlation of every layer", marks, "(not in the paper)")
