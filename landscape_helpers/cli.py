@@ -1,4 +1,4 @@
-"""The command line: list, run, claims, regress, doctor.
+"""The command line: list, run, claims, regress, verify, doctor.
 
 Exit status: 0 done; 1 something that was run failed, or a regression drifted; 2 a request that cannot be met, said in
 one line before any work; 130 interrupted. torch is imported only by the commands that compute.
@@ -86,6 +86,12 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--timeout", type=float, default=900.0, metavar="S", help="seconds a cell may take (900)")
     p.set_defaults(command=_regress)
 
+    p = commands.add_parser("verify", help="re-validate stale results by recomputing their first steps")
+    p.add_argument("ids", nargs="*", metavar="ID", help="figure or run; all by default")
+    p.add_argument("--profile", metavar=profiles, help="one scale only")
+    p.add_argument("--out", metavar="DIR", help="look for results here first")
+    p.set_defaults(command=_verify)
+
     p = commands.add_parser("doctor", help="what this machine has, and what it could run")
     p.add_argument("--json", action="store_true")
     p.set_defaults(command=_doctor)
@@ -130,10 +136,10 @@ def _run(arguments: argparse.Namespace) -> int:
             print(f"stored: {store.adopt(found)}")
     if jobs:
         print(_announcement(jobs), file=sys.stderr)
-    return max((_compute(job, store, arguments.device) for job in jobs), default=0)
+    return max((_compute(job, store, arguments.device, arguments.again) for job in jobs), default=0)
 
 
-def _compute(job: Any, store: Store, device: str) -> int:
+def _compute(job: Any, store: Store, device: str, again: bool) -> int:
     from tqdm import tqdm
 
     from . import runner
@@ -146,7 +152,7 @@ def _compute(job: Any, store: Store, device: str) -> int:
 
     try:
         with bar:
-            path = runner.compute(job, store, device, progress)
+            path = runner.compute(job, store, device, progress, again=again)
     except KeyboardInterrupt:
         checkpoint = store.checkpoint(job.spec, job.seed)
         kept = f"kept up to its last checkpoint, {checkpoint}" if checkpoint.exists() else "had no checkpoint yet"
@@ -213,6 +219,20 @@ def _regress(arguments: argparse.Namespace) -> int:
                 print(f"  {c.outcome}: {c.quantity}: {c.value} (baseline {c.baseline}, allowed {c.allowed})")
     print(f"report: {plan.folder / 'report.md'}")
     return 0 if all(report.passed for report in reports) else 1
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from .verify import verify
+
+    profiles = PROFILES if arguments.profile is None else (check_profile(arguments.profile),)
+    checked = 0
+    failed = 0
+    for result in verify(arguments.ids, profiles, Store(arguments.out)):
+        checked += 1
+        failed += not result.identical
+        print(f"{result.job}: {result.message}")
+    print(f"{checked} stale, {checked - failed} verified")
+    return 1 if failed else 0
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .catalogue import PROFILES, RunSpec, load_catalogue
 from .fingerprint import PACKAGE
+from .locking import only_process
 from .store import Store, Stored
 
 if TYPE_CHECKING:
@@ -83,20 +84,28 @@ def missing(specs: Iterable[RunSpec], store: Store) -> list[Job]:
     return [job for job in jobs if (found := store.find(job.spec, job.seed)) is None or found.stale]
 
 
-def compute(job: Job, store: Store, device: str = "cpu", progress: Progress | None = None) -> Path:
+def compute(
+    job: Job, store: Store, device: str = "cpu", progress: Progress | None = None, *, again: bool = False
+) -> Path:
     """Compute one result and store it; an interrupted one is resumed from its checkpoint.
 
-    A run whose loss becomes non-finite is a result too: what was recorded before is kept, and ``status`` says so.
+    A run whose loss becomes non-finite is a result too: what was recorded before is kept, and ``status`` says so. Where
+    another process is computing the same result, this one waits for it and takes what it stored.
+
+    Args:
+        again: compute even what is stored.
     """
     checkpoint = store.checkpoint(job.spec, job.seed)
     report = None if progress is None else lambda step, steps, loss: progress(job, step, steps, loss)
-    dataset = experiment(job.spec.experiment).run(
-        dict(job.spec.parameters), seed=job.seed, device=device, checkpoint=checkpoint, progress=report
-    )
-    path = store.save(job.spec, job.seed, dataset)
-    checkpoint.unlink(missing_ok=True)
-    if checkpoint.parent.is_dir() and not any(checkpoint.parent.iterdir()):
-        checkpoint.parent.rmdir()
+    with only_process(checkpoint.with_suffix(".lock"), f"{job} is being computed by another process: waiting for it"):
+        found = store.find(job.spec, job.seed)
+        if found is not None and not found.stale and not again:
+            return found.path
+        dataset = experiment(job.spec.experiment).run(
+            dict(job.spec.parameters), seed=job.seed, device=device, checkpoint=checkpoint, progress=report
+        )
+        path = store.save(job.spec, job.seed, dataset)
+        checkpoint.unlink(missing_ok=True)
     return path
 
 

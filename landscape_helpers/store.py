@@ -2,7 +2,8 @@
 
 A file is called ``<run>-<profile>-s<seed>-<hash>.nc``; the first half of the hash stands for experiment, parameters and
 seed, the second for the code (:mod:`.fingerprint`). Same first half and another second: the result is *stale*, computed
-by earlier code. Files are written beside their place and renamed, so that one is never half there.
+by earlier code. Files are written beside their place and renamed, so that one is never half there. Of a layer's series
+the windowed mean is not stored but rebuilt by :meth:`Stored.load`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from .catalogue import RunSpec
 from .fingerprint import PACKAGE_ROOT, code_hash, parameters_hash
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
 State = Literal["stored", "stale", "missing"]
 HALF = 6  # hex digits; 24 bits each among the few files of one run, profile and seed
+DERIVED = "layer_windowed_correlation"  # a mean of what is stored, rebuilt on loading
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,8 @@ class Stored:
         """The dataset in memory, with the file closed."""
         import xarray
 
-        with xarray.open_dataset(self.path, engine="h5netcdf") as dataset:
-            return dataset.load()
+        with xarray.open_dataset(self.path, engine="h5netcdf") as file:
+            return _with_derived(file.load())
 
     def attributes(self) -> dict[str, Any]:
         """The file's attributes alone, without reading its arrays."""
@@ -85,10 +90,10 @@ class Store:
         for folder in self.folders:
             if (folder / exact).is_file():
                 return Stored(folder / exact, stale=False)
-        older = [p for folder in self.folders for p in folder.glob(_stem(spec, seed) + "?" * HALF + ".nc")]
-        if not older:
-            return None
-        return Stored(max(older, key=lambda p: (p.stat().st_mtime, p.name)), stale=True)
+        stem = _stem(spec, seed)
+        older = [Stored(p, stale=True) for folder in self.folders for p in folder.glob(stem + "?" * HALF + ".nc")]
+        # By its own account: a checkout gives all files the same time.
+        return max(older, key=lambda s: (str(s.attributes().get("created", "")), s.path.name), default=None)
 
     def state(self, spec: RunSpec) -> State:
         """Of all its seeds together: stale if any is, missing if any is."""
@@ -102,10 +107,12 @@ class Store:
         folder = self.folder_for(spec)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / self.name(spec, seed)
-        attributes = {**dataset.attrs, "run": spec.run, "profile": spec.profile, "seed": seed, "scale_note": spec.note}
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
+        given = {"run": spec.run, "profile": spec.profile, "seed": seed, "scale_note": spec.note, "created": now}
+        attributes = {**dataset.attrs, **given}
         # netCDF knows plain strings only; torch's version, for one, is a subclass.
         plain = {k: str(v) if isinstance(v, str) else v for k, v in attributes.items()}
-        dataset = dataset.assign_attrs(plain)
+        dataset = dataset.drop_vars(DERIVED, errors="ignore").assign_attrs(plain)
         encoding = {
             # Per-layer series, nearly all of a file, do not need more than single precision.
             name: {"zlib": True, "complevel": 6, "shuffle": True}
@@ -137,6 +144,19 @@ class Store:
         temporary.write_bytes(stored.path.read_bytes())
         os.replace(temporary, target)
         return target
+
+
+def _with_derived(dataset: xarray.Dataset) -> xarray.Dataset:
+    """The layers' windowed correlation (GO-D04), a third of a file's size, put back beside what it is the mean of."""
+    if DERIVED in dataset or "layer_correlation" not in dataset:
+        return dataset
+    pairs = int(dataset.attrs["window"]) - 1
+    correlation = np.asarray(dataset["layer_correlation"].values, dtype=np.float64)
+    mean = np.full_like(correlation, np.nan)
+    if len(correlation) > pairs:
+        mean[pairs:] = np.lib.stride_tricks.sliding_window_view(correlation[1:], pairs, axis=0).mean(-1)
+    dataset[DERIVED] = (("step", "layer"), mean, {"units": "1", "window": pairs + 1})
+    return dataset
 
 
 def checkout() -> Path | None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +15,12 @@ import pytest
 import xarray
 from synthetic_run import make_run, oscillation
 
-from landscape_helpers import cli, runner, store
+from landscape_helpers import cli, runner, store, verify
 from landscape_helpers.catalogue import PROFILES, load_catalogue
 from landscape_helpers.cli import main
-from landscape_helpers.store import Store
+from landscape_helpers.fingerprint import PACKAGE_ROOT
+from landscape_helpers.locking import only_process
+from landscape_helpers.store import Store, Stored
 
 TINY = ["--set", "steps=12", "--set", "n_train=20", "--set", "model_options.width=2", "--set", "sharpness_every=0"]
 
@@ -83,7 +89,7 @@ class TestRun:
         command = ["run", "cnn", "--out", str(tmp_path), *TINY]
         original = runner.compute
 
-        def interrupt(job: runner.Job, shelf: Store, device: str, progress: Any) -> Path:
+        def interrupt(job: runner.Job, shelf: Store, device: str, progress: Any, **_: Any) -> Path:
             def stop(at: runner.Job, step: int, steps: int, loss: float) -> None:
                 if step == 7:
                     raise KeyboardInterrupt
@@ -101,11 +107,12 @@ class TestRun:
         assert caught.value.code == 130
         assert "the same command goes on from there" in capsys.readouterr().err
         (checkpoint,) = (tmp_path / ".checkpoints").iterdir()
+        assert checkpoint.suffix == ".npz"
         assert checkpoint.exists()
 
         resumed: list[int] = []
 
-        def watch(job: runner.Job, shelf: Store, device: str, progress: Any) -> Path:
+        def watch(job: runner.Job, shelf: Store, device: str, progress: Any, **_: Any) -> Path:
             return original(job, shelf, device, lambda at, step, steps, loss: resumed.append(step))
 
         monkeypatch.setattr(runner, "compute", watch)
@@ -221,6 +228,100 @@ class TestClaims:
         assert main(["claims", "--paper", "XY"]) == 2
         assert main(["claims", "--profile", "XY"]) == 2
         assert capsys.readouterr().err.count("\n") == 2
+
+
+class TestVerify:
+    TINY = json.dumps({"steps": 30, "n_train": 20, "model_options": {"width": 2}, "sharpness_every": 0})
+
+    @pytest.fixture
+    def stale(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A result of a small run of the catalogue, and then the code changes."""
+        catalogue = load_catalogue()
+        changes = json.loads(self.TINY)
+        small = catalogue.spec("cnn", "smoke", changes)
+        catalogue_spec = type(catalogue).spec
+
+        def spec(self: Any, run: str, profile: str, *_: Any, **__: Any) -> Any:
+            return small if (run, profile) == ("cnn", "smoke") else catalogue_spec(self, run, profile)
+
+        monkeypatch.setattr(type(catalogue), "spec", spec)
+        path = runner.compute(runner.Job(small, 0), Store(tmp_path, search=[]))
+        for module in (store, verify):
+            monkeypatch.setattr(module, "code_hash", lambda experiment: "f" * 64)
+        return path
+
+    def test_identical_steps_renew_a_result(self, stale: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        before = Stored(stale, stale=True).load()
+        assert main(["verify", "cnn", "--out", str(stale.parent)]) == 0
+        assert "1 stale, 1 verified" in capsys.readouterr().out
+        (path,) = stale.parent.glob("*.nc")
+        assert path.stem.endswith("ffffff")
+        after = Stored(path, stale=False).load()
+        xarray.testing.assert_identical(after.drop_attrs(), before.drop_attrs())
+        code = stale.stem[-6:]
+        assert after.attrs["verified"] == f"first 20 steps bit-identical under code ffffff, computed under {code}"
+        assert main(["verify", "cnn", "--out", str(stale.parent)]) == 0
+        assert "0 stale, 0 verified" in capsys.readouterr().out
+
+    def test_a_difference_in_the_last_bit_does_not(self, stale: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        dataset = Stored(stale, stale=True).load()
+        dataset["loss"][7] = np.nextafter(float(dataset["loss"][7]), 9.0)
+        dataset.to_netcdf(stale, engine="h5netcdf")
+        before = stale.read_bytes()
+        assert main(["verify", "cnn", "--out", str(stale.parent)]) == 1
+        assert "loss at step 7" in capsys.readouterr().out
+        assert [p.read_bytes() for p in stale.parent.glob("*.nc")] == [before]
+
+    def test_a_run_that_ends_elsewhere_does_not(self) -> None:
+        long, short = (make_run(np.ones(n), np.ones(n)) for n in (31, 11))
+        assert "30 steps stored, of which 10 come out" in verify.first_difference(long, short)
+        assert verify.first_difference(short, short) == ""
+
+
+def test_two_processes_compute_a_result_once(tmp_path: Path) -> None:
+    code = (
+        "import sys; from landscape_helpers.cli import main; "
+        f"sys.exit(main(['run', 'cnn', '--out', {str(tmp_path)!r}, *{TINY!r}]))"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=PACKAGE_ROOT.parent, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    assert len(list(tmp_path.glob("*.nc"))) == 1
+    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".nc"] == []
+    for process in both:
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def test_a_lock_makes_the_second_wait_and_say_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    order: list[str] = []
+    inside, leave = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with only_process(tmp_path / "locks" / "a.lock", "busy"):
+            inside.set()
+            leave.wait(30)
+            order.append("first")
+
+    def second() -> None:
+        with only_process(tmp_path / "locks" / "a.lock", "busy, waiting"):
+            order.append("second")
+
+    one, two = threading.Thread(target=first), threading.Thread(target=second)
+    one.start()
+    assert inside.wait(30)
+    two.start()
+    deadline = time.monotonic() + 30
+    while "busy, waiting" not in caplog.text and time.monotonic() < deadline:
+        time.sleep(0.01)
+    leave.set()
+    one.join(30)
+    two.join(30)
+    assert order == ["first", "second"]
+    assert "busy, waiting" in caplog.text
+    assert not (tmp_path / "locks").exists()
 
 
 def test_doctor_says_what_is_here_and_what_is_not(

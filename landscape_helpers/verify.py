@@ -1,0 +1,86 @@
+"""Re-validating stale results without computing them anew.
+
+A result is stale as soon as any code it depends on has changed, even by what cannot matter. Where the first steps come
+out bit-identical under the present code, the result is stored under the present code, with an attribute that says exactly
+what was checked and by which code it was computed. That is evidence and no proof: what only shows later in a run, in
+its sharpness or in its matrices, is not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray
+
+from .catalogue import load_catalogue
+from .fingerprint import code_hash
+from .runner import Job, experiment, specs_for, validate
+from .store import HALF, Store, Stored
+
+STEPS = 20
+COMPARED = ("loss", "gradient_norm", "dot", "correlation")
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What became of one stale result."""
+
+    job: Job
+    identical: bool
+    message: str
+
+
+def verify(ids: Sequence[str], profiles: Sequence[str], store: Store) -> Iterator[Verification]:
+    """Recompute the first steps of every stale result of these figures or runs; of all where none is named.
+
+    Raises:
+        ValueError: an unknown id.
+    """
+    catalogue = load_catalogue()
+    names = catalogue.runs_of(ids) if ids else tuple(catalogue.runs)
+    for profile in profiles:
+        for spec in specs_for([n for n in names if profile in catalogue.runs[n].scales], profile):
+            for seed in spec.seeds:
+                found = store.find(spec, seed)
+                if found is not None and found.stale:
+                    yield _verify(Job(spec, seed), found, store)
+
+
+def _verify(job: Job, found: Stored, store: Store) -> Verification:
+    stored = found.load()
+    device = str(stored.attrs.get("device", "cpu"))
+    try:
+        validate([job.spec])
+        parameters = {**job.spec.parameters, "steps": min(STEPS, job.spec.parameters["steps"])}
+        parameters |= {"sharpness_every": 0, "matrices_at": []}
+        fresh = experiment(job.spec.experiment).run(parameters, seed=job.seed, device=device)
+    except (ValueError, FileNotFoundError, RuntimeError) as error:
+        return Verification(job, False, f"cannot be recomputed here: {' '.join(str(error).split())}")
+    if difference := first_difference(stored, fresh):
+        return Verification(job, False, f"differs under the present code: {difference}; compute it again")
+    before = found.path.stem[-HALF:]
+    now = code_hash(job.spec.experiment)[:HALF]
+    n = fresh.sizes["step"] - 1
+    note = f"first {n} steps bit-identical under code {now}, computed under {before}"
+    beside = Store(found.path.parent, search=[])
+    # The file of the earlier code gives way only once the new one is there.
+    path = beside.save(job.spec, job.seed, stored.assign_attrs(verified=note))
+    if path != found.path:
+        found.path.unlink()
+    return Verification(job, True, note)
+
+
+def first_difference(stored: xarray.Dataset, fresh: xarray.Dataset) -> str:
+    """Where two records of the same run first differ in any bit, or nothing."""
+    steps = fresh.sizes["step"]
+    if steps != min(stored.sizes["step"], STEPS + 1):
+        return f"{stored.sizes['step'] - 1} steps stored, of which {steps - 1} come out"
+    for name in COMPARED:
+        a, b = (np.asarray(d[name].values[:steps]) for d in (stored, fresh))
+        different = ~((a == b) | (np.isnan(a) & np.isnan(b)))
+        if different.any():
+            k = int(np.argmax(different))
+            return f"{name} at step {k} is {b[k]:.9g}, was {a[k]:.9g}"
+    return ""
