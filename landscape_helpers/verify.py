@@ -1,9 +1,9 @@
 """Re-validating stale results without computing them anew.
 
-A result is stale as soon as any code it depends on has changed, even by what cannot matter. Where the first steps come
-out bit-identical under the present code, the result is stored under the present code, with an attribute that says exactly
-what was checked and by which code it was computed. That is evidence and no proof: what only shows later in a run, in
-its sharpness or in its matrices, is not looked at.
+A result is stale as soon as any code it depends on has changed, even by what cannot matter. Where the first steps
+come out bit-identical under the present code, the result is stored under the present code, with an attribute that says
+exactly what was checked and by which code it was computed. That is evidence and no proof: what only shows later in a
+run, in its sharpness or in its matrices, is not looked at.
 """
 
 from __future__ import annotations
