@@ -5,9 +5,14 @@ from __future__ import annotations
 import base64
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 from math_core import LatexError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -140,6 +145,25 @@ def test_a_notebook_that_hangs_is_stopped(checkout: Path) -> None:
     nbformat.write(notebook("import time; time.sleep(600)"), checkout / "book/chapters/one.ipynb")
     with pytest.raises(chapters.ExecutionError, match="still running after 5 s"):
         chapters.execute_all(["chapters/one"], checkout, checkout / ".cache/book", timeout=5)
+
+
+def test_what_a_notebook_has_started_is_stopped_with_it() -> None:
+    """Also where it has a session of its own, as a kernel has."""
+    wait = "import time; time.sleep(600)"
+    code = "import subprocess, sys, time\n"
+    code += f"child = subprocess.Popen([sys.executable, '-c', {wait!r}], start_new_session=True)\n"
+    code += "print(child.pid, flush=True); time.sleep(600)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    child = psutil.Process(int(process.stdout.readline()))
+    chapters.stop(process)
+    process.stdout.close()
+    assert process.returncode == -signal.SIGKILL
+    for _ in range(100):  # a killed process takes a moment to go, and one without a parent may stay as a zombie
+        if not child.is_running() or child.status() == psutil.STATUS_ZOMBIE:
+            return
+        time.sleep(0.1)
+    pytest.fail("what the process had started is still running")
 
 
 # Formulas

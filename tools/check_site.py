@@ -32,8 +32,8 @@ ELSEWHERE = re.compile(r"(?:https?:)?//", re.IGNORECASE)
 IN_STYLE = re.compile(r"""(?:url\(\s*["']?|@import\s+["'])((?:https?:)?//[^"')\s]+)""", re.IGNORECASE)
 
 
-class _Page(HTMLParser):
-    """What one page loads, links to and can be linked at."""
+class Page(HTMLParser):
+    """What one page loads, links to and can be linked at, and its pictures without alternative text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,6 +41,7 @@ class _Page(HTMLParser):
         self.links: list[str] = []
         self.anchors: set[str] = set()
         self.styles: list[str] = []
+        self.silent_pictures: list[str] = []
         self._in_style = False
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
@@ -54,6 +55,9 @@ class _Page(HTMLParser):
         if tag == "a" and values.get("href"):
             self.links.append(values["href"])
         self.anchors |= {values[name] for name in ("id", "name") if values.get(name)}
+        # An empty alt is said on purpose, of a picture that only decorates; none at all is forgotten.
+        if tag == "img" and "alt" not in values:
+            self.silent_pictures.append(values.get("src", "")[:80])
         if "style" in values:
             self.styles.append(values["style"])
 
@@ -71,8 +75,8 @@ def _addresses(srcset: str) -> list[str]:
     return [part.split()[0] for part in srcset.split(",") if part.strip()]
 
 
-def _read(path: Path) -> _Page:
-    page = _Page()
+def read_page(path: Path) -> Page:
+    page = Page()
     page.feed(path.read_text(encoding="utf-8"))
     return page
 
@@ -88,7 +92,7 @@ def problems(site: Path) -> list[str]:
         raise FileNotFoundError(f"{site} holds no index.html: build the book first (make book)")
     # _static holds fragments of the theme's own, which are not pages.
     paths = [path for path in sorted(site.rglob("*.html")) if "_static" not in path.relative_to(site).parts]
-    pages = {path: _read(path) for path in paths}
+    pages = {path: read_page(path) for path in paths}
     found = []
     for path, page in pages.items():
         name = path.relative_to(site).as_posix()
@@ -106,7 +110,7 @@ def _leads_out(address: str) -> bool:
     return bool(ELSEWHERE.match(address) or urlsplit(address).scheme)
 
 
-def _nowhere(address: str, path: Path, pages: dict[Path, _Page], site: Path) -> str:
+def _nowhere(address: str, path: Path, pages: dict[Path, Page], site: Path) -> str:
     """Why a relative address leads nowhere, or an empty string."""
     parts = urlsplit(address)
     target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
