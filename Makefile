@@ -36,11 +36,11 @@ bench: $(READY)  ## the benchmarks
 lint: $(READY)  ## ruff on code and notebooks, types, no outputs in notebooks
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	git ls-files '*.ipynb' | xargs $(BIN)/nbstripout --verify
+	git ls-files '*.ipynb' | xargs $(BIN)/nbstripout --keep-id --verify
 
 format: $(READY)  ## what lint can mend by itself
 	$(BIN)/ruff check --fix .
-	git ls-files '*.ipynb' | xargs $(BIN)/nbstripout
+	git ls-files '*.ipynb' | xargs $(BIN)/nbstripout --keep-id
 
 clean:  ## what was built and cached, not .venv
 	rm -rf _build build .cache .pytest_cache .mypy_cache .ruff_cache

@@ -20,7 +20,6 @@ from .regression import Metrics
 from .runner import compute, load, missing, validate
 from .store import Store
 
-
 # Tolerances of the regression run, each with where it comes from.
 EARLY_LOSS = (1e-3, "float32 rounding over ten steps")
 OSCILLATING_SHARE = (0.15, "several times the largest change when the smoke runs are repeated at rates changed by 1e-6")
@@ -67,7 +66,7 @@ class Chapter:
 
     def ledger(self) -> LedgerTable:
         """The paper's claims and checks with their verdicts, at the highest scale stored for each."""
-        return LedgerTable(ledger(paper=self.paper, store=self.store))
+        return LedgerTable(rows=ledger(paper=self.paper, store=self.store))
 
     def record_metrics(self) -> Metrics:
         """Hand this page's own measurements to the regression run.
