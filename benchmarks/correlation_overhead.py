@@ -1,8 +1,8 @@
 """What recording gradient correlations costs over the bare descent step, and what it keeps in memory.
 
-Processor time on one thread. Two descents, one bare and one with :class:`landscape_helpers.descent.GradientCorrelation` (window 5, global and every
-layer), take turns step block by step block in one process, so that drift of the machine hits both. Reported: the
-median ratio of their times, and the gradients held at once.
+Processor time on one thread. Two descents, one bare and one with :class:`landscape_helpers.descent.GradientCorrelation`
+(window 5, global and every layer), take turns step block by step block in one process, so that drift of the machine
+hits both. Reported: the median ratio of their times, and the gradients held at once.
 
     python benchmarks/correlation_overhead.py [--threads 1]
 """

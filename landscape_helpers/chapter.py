@@ -71,8 +71,8 @@ class Chapter:
     def record_metrics(self) -> Metrics:
         """Hand this page's own measurements to the regression run.
 
-        The first ten steps of a run repeat on any machine up to rounding. Past the edge of stability rounding errors grow,
-        so that of a whole run only the share of oscillating steps is compared, with a tolerance that comes from
+        The first ten steps of a run repeat on any machine up to rounding. Past the edge of stability rounding errors
+        grow, so that of a whole run only the share of oscillating steps is compared, with a tolerance that comes from
         repeating every smoke run in float64.
         """
         metrics = Metrics()
