@@ -93,12 +93,13 @@ def draw(
         if plan.layout == "unshown":
             expected = load_catalogue().figure(figure_id).runs
             return comparison.grid(trajectories, expected, scale_note, chosen)
-        (name, run), *_ = trajectories.items()
+        (name, run), *others = trajectories.items()
+        closer = others[0][1] if others else run
         marks = Marks(plan.epochs, load_catalogue().runs[name].paper_steps, run.planned_steps, log)
         n_layers = int(load_catalogue().figure(figure_id).presentation.get("layers", 4))
         layout: dict[str, Callable[[], Figure]] = {
             "convex": lambda: _convex(run, marks, scale_note, chosen),
-            "network": lambda: _network(run, marks, plan.matrices, scale_note, chosen),
+            "network": lambda: _network(run, closer, marks, plan.matrices, scale_note, chosen),
             "layers": lambda: _layers(run, marks, n_layers, scale_note, chosen),
             "small_rate": lambda: _small_rate(run, marks, n_layers, scale_note, chosen),
         }
@@ -146,8 +147,13 @@ def _convex(run: Trajectories, marks: Marks, scale_note: str, theme: Theme) -> F
     return figure
 
 
-def _network(run: Trajectories, marks: Marks, matrices: tuple[int, ...], scale_note: str, theme: Theme) -> Figure:
-    """Loss, correlation, two matrices; below them, what the paper does not show."""
+def _network(
+    run: Trajectories, closer: Trajectories, marks: Marks, matrices: tuple[int, ...], scale_note: str, theme: Theme
+) -> Figure:
+    """Loss, correlation, two matrices; below them, what the paper does not show.
+
+    The sharpness is drawn from ``closer``: the run itself, or a second one that measures it in finer steps.
+    """
     figure = new_figure(8.1, run.heading, scale_note, theme)
     grid = figure.add_gridspec(3, 2, height_ratios=(1, 1.12, 1))
     panels.loss(figure.add_subplot(grid[0, 0]), run, marks, theme)
@@ -161,9 +167,9 @@ def _network(run: Trajectories, marks: Marks, matrices: tuple[int, ...], scale_n
             wanted = run.parameters.get("matrices_at", [])
             when = f" at epoch {wanted[index]:,}" if index < len(wanted) else ""
             absent(ax, f"no correlation matrix{when}: {endings_in_words(run) or 'not recorded'}", theme)
-    if "sharpness" in run.data and run.data.sizes.get("stop", 0):
+    if "sharpness" in closer.data and closer.data.sizes.get("stop", 0):
         panels.share(figure.add_subplot(grid[2, 0]), run, marks, theme)
-        panels.sharpness(figure.add_subplot(grid[2, 1]), run, marks, theme)
+        panels.sharpness(figure.add_subplot(grid[2, 1]), closer, marks, theme, named=closer is not run)
     else:
         panels.share(figure.add_subplot(grid[2, :]), run, marks, theme)
     add_key(figure, key_of(run, marks, theme))

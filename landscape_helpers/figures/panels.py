@@ -132,8 +132,11 @@ def share(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme) -> None:
     ax.legend(handles, labels, loc="center right", bbox_to_anchor=(1.0, where), **_box(theme))
 
 
-def sharpness(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme) -> None:
-    r"""Largest Hessian eigenvalue against :math:`1/\eta` and :math:`2/\eta`."""
+def sharpness(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme, named: bool = False) -> None:
+    r"""Largest Hessian eigenvalue against :math:`1/\eta` and :math:`2/\eta`.
+
+    ``named`` says in the title how many images this run has, where it is not the run of the other panels.
+    """
     values = np.asarray(runs.data["sharpness"].transpose("seed", "stop").values, dtype=np.float64)
     stops = runs.data["stop"].values
     rate = runs.learning_rate
@@ -161,7 +164,8 @@ def sharpness(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme) -> None:
         )  # fmt: skip
     ax.set_ylabel("sharpness (nats / parameter\u00b2" + (", log)" if positive else ")"))
     draw_marks(ax, marks, theme)
-    title(ax, "Sharpness \u03bb\u2098\u2090\u2093", marks, "(not in the paper)")
+    aside = f"(not in the paper; {runs.data.attrs['data_n']:,} images)" if named else "(not in the paper)"
+    title(ax, "Sharpness \u03bb\u2098\u2090\u2093", marks, aside)
 
 
 def matrix(ax: Axes, runs: Trajectories, index: int, paper_epoch: int | None, theme: Theme) -> None:
