@@ -135,6 +135,15 @@ def test_the_test_set_is_scaled_with_the_statistics_of_the_training_set():
     assert y_train is data.y_train and y_test is data.y_test
 
 
+def test_every_image_of_a_large_set_is_standardised():
+    data = load_data("digits")
+    x_train, _, x_test, _ = data.standardised(torch.float64)
+    pixels = data.x_train.numpy().astype(float)
+    for standard, x in ((x_train, data.x_train), (x_test, data.x_test)):
+        expected = (x.numpy() - pixels.mean()) / np.sqrt((pixels**2).mean() - pixels.mean() ** 2)
+        np.testing.assert_allclose(standard.numpy(), expected, rtol=1e-10)
+
+
 def test_a_constant_channel_becomes_zero_and_not_nan():
     x = torch.full((3, 2, 2, 2), 7, dtype=torch.uint8)
     x[:, 1] = torch.arange(12, dtype=torch.uint8).reshape(3, 2, 2)

@@ -14,7 +14,7 @@ def run(code):
     """Standard output of ``code`` in a fresh interpreter, in which nothing has been imported yet."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=240, env=environment, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
