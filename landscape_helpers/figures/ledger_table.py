@@ -31,7 +31,7 @@ STYLE = """
 html[data-theme="dark"] .lh-ledger, body[data-jp-theme-light="false"] .lh-ledger {
   --good: #4cc9a0; --half: #f0b84a; --bad: #ff9166; --none: #a5adb8; --rule: #3a414b; }
 .lh-ledger fieldset { border: 0; padding: 0; margin: 0 0 1rem; display: flex; flex-wrap: wrap; gap: 0.4rem 1.2rem; }
-.lh-ledger legend { padding: 0; margin-bottom: 0.3rem; }
+.lh-ledger legend { padding: 0; margin: 0 0 0.3rem; font-size: inherit; line-height: inherit; }
 .lh-ledger label { cursor: pointer; white-space: nowrap; }
 .lh-ledger table { width: 100%; border-collapse: collapse; margin: 0; table-layout: fixed; }
 .lh-ledger thead th:nth-child(1) { width: 36%; } .lh-ledger thead th:nth-child(2) { width: 21%; }
