@@ -92,16 +92,13 @@ def reachable_files(root: Path, *folders: str) -> list[Path]:
 
     Args:
         root: of the checkout.
-        folders: further ones, relative to it.
+        folders: further ones that hold results, relative to it.
     """
-    files = [root / "requirements.txt"]
-    for folder in ("landscape_helpers", "book/results", *folders):
-        files += (
-            path
-            for path in (root / folder).rglob("*")
-            if path.is_file() and "__pycache__" not in path.parts
-        )
-    return sorted(path for path in files if path.exists())
+    package = (path for path in (root / "landscape_helpers").rglob("*") if "__pycache__" not in path.parts)
+    # Finished results only: a run under way keeps its checkpoints beside them.
+    results = (path for folder in ("book/results", *folders) for path in (root / folder).glob("*.nc"))
+    files = [root / "requirements.txt", *package, *results]
+    return sorted(path for path in files if path.is_file())
 
 
 def digest_of(files: Iterable[Path], root: Path) -> str:
@@ -226,7 +223,8 @@ def _papermill(source: Path, target: Path, root: Path, threads: int, timeout: fl
                 ) from None
             raise
     if process.returncode != 0:
-        tail = "\n".join(log.read_text(encoding="utf-8").strip().splitlines()[-40:])
+        lines = log.read_text(encoding="utf-8").strip().splitlines()
+        tail = "\n".join(line if len(line) < 400 else f"{line[:400]} ..." for line in lines[-40:])
         raise ExecutionError(f"{source.name} failed; its outputs up to there: {target}\n{tail}")
     log.unlink()
     return time.monotonic() - start

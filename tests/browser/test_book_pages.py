@@ -67,6 +67,20 @@ def test_without_a_script_every_explorer_is_a_picture(browser: Browser) -> None:
     context.close()
 
 
+def test_on_a_phone_a_slider_stays_in_view_and_covers_nothing(phone: BrowserContext) -> None:
+    page = opened(phone, CHAPTER)
+    explorer = page.locator(".lx").first
+    explorer.wait_for()
+    controls, note = explorer.locator(".lx-controls"), explorer.locator(".lx-note")
+    page.evaluate("(top) => window.scrollTo(0, top)", explorer.bounding_box()["y"] - 300)  # type: ignore[index]
+    at_rest, below = controls.bounding_box(), note.bounding_box()
+    assert at_rest and below and at_rest["y"] + at_rest["height"] <= below["y"] + 1
+    page.mouse.wheel(0, 600)
+    page.wait_for_timeout(300)
+    stuck = controls.bounding_box()
+    assert stuck and 0 < stuck["y"] < 100
+
+
 def test_the_search_finds_without_a_server(phone: BrowserContext) -> None:
     page = phone.new_page()
     page.goto((SITE / "search.html").as_uri() + "?q=oscillation")
@@ -80,17 +94,17 @@ def test_text_keeps_its_contrast(browser: Browser, theme: str) -> None:
     context = browser.new_context(color_scheme=theme)
     context.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')")
     page = opened(context, "intro")
-    ratio = page.evaluate("""() => {
+    ratio = page.evaluate("""(TEXT) => {
       const light = (colour) => {
         const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3)
           .map((v) => v / 255).map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
         return 0.2126 * r + 0.7152 * g + 0.0722 * b;
       };
       const page = light(getComputedStyle(document.body).backgroundColor);
-      return Math.min(...[...document.querySelectorAll(".bd-article p, .bd-article a.reference")].map((e) => {
+      return Math.min(...[...document.querySelectorAll(TEXT)].map((e) => {
         const ink = light(getComputedStyle(e).color);
         return (Math.max(ink, page) + 0.05) / (Math.min(ink, page) + 0.05);
       }));
-    }""")
+    }""", ".bd-article section > p, .bd-article .lead p, .bd-article dd p, .sd-card-text, .sd-card-footer a.reference")
     assert ratio >= 4.5
     context.close()
