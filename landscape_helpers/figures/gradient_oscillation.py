@@ -19,6 +19,7 @@ from ..catalogue import load_catalogue
 from ..claims import phases, shown_layers
 from . import comparison, panels
 from .canvas import Marks, absent, add_key, endings_in_words, key_of, new_figure
+from .curvature_panel import sharpness
 from .style import Theme
 from .style import theme as themed
 from .trajectories import Trajectories, over_seeds
@@ -169,7 +170,7 @@ def _network(
             absent(ax, f"no correlation matrix{when}: {endings_in_words(run) or 'not recorded'}", theme)
     if "sharpness" in closer.data and closer.data.sizes.get("stop", 0):
         panels.share(figure.add_subplot(grid[2, 0]), run, marks, theme)
-        panels.sharpness(figure.add_subplot(grid[2, 1]), closer, marks, theme, named=closer is not run)
+        sharpness(figure.add_subplot(grid[2, 1]), closer, marks, theme, named=closer is not run)
     else:
         panels.share(figure.add_subplot(grid[2, :]), run, marks, theme)
     add_key(figure, key_of(run, marks, theme))
@@ -190,13 +191,17 @@ def _layers(run: Trajectories, marks: Marks, n_layers: int, scale_note: str, the
 def _small_rate(run: Trajectories, marks: Marks, n_layers: int, scale_note: str, theme: Theme) -> Figure:
     """Loss and global correlation; layer-wise correlations; layer-wise |dot|; below, every layer at once."""
     shown = shown_layers(len(run.layers), n_layers)
-    figure = new_figure(9.4, run.heading, scale_note, theme)
-    rows = figure.add_gridspec(3, 1, height_ratios=(1.05, 1.9, 1.1))
+    measured = bool("sharpness" in run.data and run.data.sizes.get("stop", 0))
+    figure = new_figure(11.6 if measured else 9.4, run.heading, scale_note, theme)
+    heights = (1.05, 1.05, 1.9, 1.1) if measured else (1.05, 1.9, 1.1)
+    rows = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     top = rows[0].subgridspec(1, 2)
     panels.loss(figure.add_subplot(top[0]), run, marks, theme)
     panels.correlation(figure.add_subplot(top[1]), run, marks, theme)
-    _layer_columns(figure, rows[1], run, shown, marks, theme, absolute=True)
-    panels.heat_map(figure.add_subplot(rows[2]), run, marks, theme)
+    if measured:
+        sharpness(figure.add_subplot(rows[1]), run, marks, theme)
+    _layer_columns(figure, rows[-2], run, shown, marks, theme, absolute=True)
+    panels.heat_map(figure.add_subplot(rows[-1]), run, marks, theme)
     add_key(figure, key_of(run, marks, theme, layers=True, others=True))
     return figure
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from .canvas import OTHERS, Marks, curve, draw_marks, epoch_axis, is_log, mark_endings, shade, title
 from .decimate import extremes, parts_of
@@ -129,43 +129,7 @@ def share(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme) -> None:
     labels[-1] += f": {text.replace('-', MINUS)}"
     # Between the two lines where they are far apart, else under both.
     where = 0.72 if median < 0.45 else 0.16
-    ax.legend(handles, labels, loc="center right", bbox_to_anchor=(1.0, where), **_box(theme))
-
-
-def sharpness(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme, named: bool = False) -> None:
-    r"""Largest Hessian eigenvalue against :math:`1/\eta` and :math:`2/\eta`.
-
-    ``named`` says in the title how many images this run has, where it is not the run of the other panels.
-    """
-    values = np.asarray(runs.data["sharpness"].transpose("seed", "stop").values, dtype=np.float64)
-    stops = runs.data["stop"].values
-    rate = runs.learning_rate
-    epoch_axis(ax, runs, marks)
-    shade(ax, runs.steps, runs.oscillating, theme)
-    curve(ax, stops, values, theme.series[2], label="sharpness")
-    few = len(stops) <= 40
-    if few:
-        ax.plot(stops, over_seeds(values)[0], "o", markersize=3, color=theme.series[2], zorder=3)
-    ax.axhline(2 / rate, color=theme.ink, linewidth=1.1, linestyle=(0, (6, 3)), zorder=2.5)
-    ax.axhline(1 / rate, color=theme.soft, linewidth=0.9, linestyle=(0, (2, 2)), zorder=2.5)
-    positive = bool(np.nanmin(values) > 0) if np.isfinite(values).any() else False
-    if positive:
-        ax.set_yscale("log")
-        ax.set_ylim(min(np.nanmin(values), 1 / rate) / 1.6, max(np.nanmax(values), 2 / rate) * 1.6)
-        wide = np.nanmax(values) / np.nanmin(values) > 300
-        ax.yaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
-        ax.yaxis.set_minor_locator(NullLocator())
-        ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
-    for height, name, colour in ((2, "2/\u03b7", theme.ink), (1, "1/\u03b7", theme.soft)):
-        ax.annotate(
-            f"{name} = {height / rate:g}", (0.995, height / rate), xycoords=ax.get_yaxis_transform(), ha="right",
-            xytext=(0, 2), textcoords="offset points", va="bottom", fontsize=7.5, color=colour,
-            bbox={"facecolor": theme.page, "alpha": 0.75, "edgecolor": "none", "pad": 0.5},
-        )  # fmt: skip
-    ax.set_ylabel("sharpness (nats / parameter\u00b2" + (", log)" if positive else ")"))
-    draw_marks(ax, marks, theme)
-    aside = f"(not in the paper; {runs.data.attrs['data_n']:,} images)" if named else "(not in the paper)"
-    title(ax, "Sharpness \u03bb\u2098\u2090\u2093", marks, aside)
+    ax.legend(handles, labels, loc="center right", bbox_to_anchor=(1.0, where), **legend_box(theme))
 
 
 def matrix(ax: Axes, runs: Trajectories, index: int, paper_epoch: int | None, theme: Theme) -> None:
@@ -276,5 +240,5 @@ def _mean(columns: np.ndarray) -> np.ndarray:
     return np.divide(total, known, out=np.full(len(columns), np.nan), where=known > 0)
 
 
-def _box(theme: Theme) -> dict[str, object]:
+def legend_box(theme: Theme) -> dict[str, object]:
     return {"frameon": True, "facecolor": theme.page, "edgecolor": "none", "framealpha": 0.75, "borderpad": 0.3}

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..claims import phases, shown_layers
+from ..curvature.secant import secant_curvature
 from .gradient_oscillation import Runs, plan_of, select
 from .trajectories import Trajectories
 
@@ -40,12 +41,14 @@ def findings(figure_id: str, runs: Runs) -> list[str]:
     if layout == "unshown":
         lead = "Mean windowed correlation by phase."
         return [lead, *(f"{_label(name)}: {_phases_in_words(run)}." for name, run in trajectories.items())]
-    (run, *_) = trajectories.values()
+    run, *others = trajectories.values()
     parts = [_loss_in_words(run), f"The windowed correlation averages {_phases_in_words(run)}."]
     if layout == "network":
-        parts += [_decrease_in_words(run), _sharpness_in_words(run)]
+        parts += [_decrease_in_words(run), _sharpness_in_words(others[0] if others else run)]
     if layout in ("layers", "small_rate"):
         parts.append(_layers_in_words(run))
+    if layout == "small_rate":
+        parts.append(_sharpness_in_words(run))
     return [part for part in parts if part]
 
 
@@ -112,7 +115,13 @@ def _sharpness_in_words(run: Trajectories) -> str:
     known = [row[np.isfinite(row)] for row in values]
     last, largest = [row[-1] for row in known if len(row)], [row.max() for row in known if len(row)]
     limit = format(2 / run.learning_rate, ".4g")
-    return f"The sharpness peaks at {spread(largest, '.3g')} and ends at {spread(last, '.3g')}; 2/\u03b7 is {limit}."
+    text = f"The sharpness peaks at {spread(largest, '.3g')} and ends at {spread(last, '.3g')}; 2/\u03b7 is {limit}."
+    secant = secant_curvature(run.values("dot"), run.values("gradient_norm"), run.learning_rate)
+    opposed = run.values("windowed_correlation") < 0
+    met = [float(np.nanmedian(row[under])) for row, under in zip(secant, opposed, strict=True) if under.any()]
+    if not met:
+        return text
+    return f"{text} While gradients oppose each other, the steps meet a median curvature of {spread(met, '.3g')}."
 
 
 def _layers_in_words(run: Trajectories) -> str:

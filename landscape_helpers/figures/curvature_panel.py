@@ -1,0 +1,71 @@
+"""The panel of curvature: what the Hessian says and what the steps met, against the edge of stability."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullLocator
+
+from ..curvature.secant import secant_curvature
+from .canvas import Marks, curve, draw_marks, epoch_axis, shade, title
+from .panels import legend_box
+from .style import Theme
+from .trajectories import Trajectories, over_seeds
+
+
+def sharpness(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme, named: bool = False) -> None:
+    r"""Largest Hessian eigenvalue and the curvature the steps met, against :math:`1/\eta` and :math:`2/\eta`.
+
+    The second is :func:`~landscape_helpers.curvature.secant_curvature`, the median of five steps; where it is not
+    positive it leaves the logarithmic axis.
+
+    ``named`` says in the title how many images this run has, where it is not the run of the other panels.
+    """
+    values = np.asarray(runs.data["sharpness"].transpose("seed", "stop").values, dtype=np.float64)
+    stops = runs.data["stop"].values
+    rate = runs.learning_rate
+    epoch_axis(ax, runs, marks)
+    shade(ax, runs.steps, runs.oscillating, theme)
+    curve(ax, stops, values, theme.series[2], label="sharpness")
+    secant = secant_curvature(runs.values("dot"), runs.values("gradient_norm"), rate)
+    met = windowed_median(np.where(secant > 0, secant, np.nan))
+    curve(ax, runs.steps, met, theme.soft, width=0.9, band=False, label="along the step")
+    few = len(stops) <= 40
+    if few:
+        ax.plot(stops, over_seeds(values)[0], "o", markersize=3, color=theme.series[2], zorder=3)
+    ax.axhline(2 / rate, color=theme.ink, linewidth=1.1, linestyle=(0, (6, 3)), zorder=2.5)
+    ax.axhline(1 / rate, color=theme.soft, linewidth=0.9, linestyle=(0, (2, 2)), zorder=2.5)
+    positive = bool(np.nanmin(values) > 0) if np.isfinite(values).any() else False
+    if positive:
+        ax.set_yscale("log")
+        least = np.nanmin([np.nanmin(values), 1 / rate, *np.nanpercentile(met, [2])])
+        most = max(np.nanmax(values), 2 / rate)
+        ax.set_ylim(least / 1.6, most * 1.6)
+        wide = most / least > 300
+        ax.yaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    for height, name, colour in ((2, "2/\u03b7", theme.ink), (1, "1/\u03b7", theme.soft)):
+        ax.annotate(
+            f"{name} = {height / rate:g}", (0.995, height / rate), xycoords=ax.get_yaxis_transform(), ha="right",
+            xytext=(0, 2), textcoords="offset points", va="bottom", fontsize=7.5, color=colour,
+            bbox={"facecolor": theme.page, "alpha": 0.75, "edgecolor": "none", "pad": 0.5},
+        )  # fmt: skip
+    ax.set_ylabel("curvature (nats / parameter\u00b2" + (", log)" if positive else ")"))
+    draw_marks(ax, marks, theme)
+    handles, _ = ax.get_legend_handles_labels()
+    names = ["\u03bb\u2098\u2090\u2093 of the Hessian", "met by the step, \u03ba"]
+    ax.legend(handles, names, loc="lower left", **legend_box(theme))
+    aside = f"(not in the paper; {runs.data.attrs['data_n']:,} images)" if named else "(not in the paper)"
+    title(ax, "Sharpness and curvature met", marks, aside)
+
+
+def windowed_median(values: np.ndarray, window: int = 5) -> np.ndarray:
+    """Median of a trailing window of values (seed, step), ignoring NaN; NaN where the window holds nothing else."""
+    padded = np.pad(values, ((0, 0), (window - 1, 0)), constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, window, axis=1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice")
+        return np.nanmedian(windows, axis=-1)
