@@ -26,8 +26,8 @@ import psutil
 import yaml
 from nbformat import NotebookNode
 
-# A chapter takes a minute or two at smoke on two idle cores; ten times that is a notebook that hangs.
-TIMEOUT = 1200.0
+# A chapter takes two or three minutes at smoke on two idle cores; ten times that is a notebook that hangs.
+TIMEOUT = 1800.0
 # Where runs computed in a checkout are stored, relative to it.
 COMPUTED = ".cache/results"
 
