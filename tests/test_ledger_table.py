@@ -39,7 +39,7 @@ def unknown(identity: str) -> dict[str, Any]:
 class Outline(HTMLParser):
     """Tags, texts and the balance of what was opened and closed."""
 
-    VOID = ("input", "img", "br")
+    VOID = ("input", "img", "br", "wbr")
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -77,6 +77,18 @@ def test_page_is_well_formed_and_says_what_the_rows_say() -> None:
     assert "−0.0625" in text and "laptop, 3 seeds, by earlier code" in text
     assert "cnn is not stored" in text and "nan" not in text.lower()
     assert [attributes["id"] for tag, attributes in page.tags if tag == "tr" and "id" in attributes] == ["A", "B"]
+
+
+def test_what_is_long_is_folded() -> None:
+    short = LedgerTable(rows=[row("A", "partly", reason="one seed")])._repr_html_()
+    assert short.count("<details>") == 1 and "one seed" in short, "only the rule is folded"
+    one = {"median": 1.0, "low": 1.0, "high": 1.0, "values": [1.0]}
+    many = row(
+        "A", "partly", reason="; ".join(f"remark {k}" for k in range(20)), measured={f"q_{k}": one for k in range(9)}
+    )
+    page = Outline(LedgerTable(rows=[many])._repr_html_())
+    assert not page.open and sum(tag == "details" for tag, _ in page.tags) == 3
+    assert sum(tag == "li" for tag, _ in page.tags) == 20 and "9 quantities" in page.text
 
 
 def test_no_script_and_nothing_from_elsewhere() -> None:

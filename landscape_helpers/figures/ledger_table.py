@@ -24,7 +24,9 @@ BASES = {
     "P+C": "bound of the paper, widened here",
     "ours": "a check added here",
 }
-COLUMNS = ("Statement", "Verdict", "Measured", "Margin", "Scale")
+COLUMNS = ("Statement", "Verdict", "Measured", "Margin")
+# More than this is folded away.
+MANY_QUANTITIES, LONG_REASON = 4, 90
 
 STYLE = """
 .lh-ledger { --good: #00704f; --half: #8a5a00; --bad: #b3370a; --none: #5b626c; --rule: #d8dce1; font-size: 0.92rem; }
@@ -34,17 +36,17 @@ html[data-theme="dark"] .lh-ledger, body[data-jp-theme-light="false"] .lh-ledger
 .lh-ledger legend { padding: 0; margin: 0 0 0.3rem; font-size: inherit; line-height: inherit; }
 .lh-ledger label { cursor: pointer; white-space: nowrap; }
 .lh-ledger table { width: 100%; border-collapse: collapse; margin: 0; table-layout: fixed; }
-.lh-ledger thead th:nth-child(1) { width: 36%; } .lh-ledger thead th:nth-child(2) { width: 21%; }
-.lh-ledger thead th:nth-child(3) { width: 22%; } .lh-ledger thead th:nth-child(4) { width: 9%; }
-.lh-ledger thead th:nth-child(5) { width: 12%; }
+.lh-ledger thead th:nth-child(1) { width: 42%; } .lh-ledger thead th:nth-child(2) { width: 21%; }
+.lh-ledger thead th:nth-child(3) { width: 24%; } .lh-ledger thead th:nth-child(4) { width: 13%; }
 .lh-ledger th, .lh-ledger td { text-align: left; vertical-align: top; padding: 0.5rem 0.6rem;
   border-bottom: 1px solid var(--rule); background: transparent; white-space: normal; }
 .lh-ledger tbody th { padding-top: 1.6rem; font-size: 1.05rem; }
 .lh-ledger tr:target td { outline: 2px solid var(--half); outline-offset: -2px; }
 .lh-ledger .lh-id { font-family: monospace; font-size: 0.85em; color: var(--none); display: block; }
 .lh-ledger .lh-measured { font-variant-numeric: tabular-nums; }
-.lh-ledger .lh-measured code { overflow-wrap: anywhere; }
-.lh-ledger details, .lh-ledger .lh-reason { font-size: 0.9em; color: var(--none); max-width: 34rem; }
+.lh-ledger .lh-measured code { white-space: normal; }
+.lh-ledger details, .lh-ledger .lh-reason, .lh-ledger .lh-scale { font-size: 0.9em; color: var(--none); }
+.lh-ledger details ul { margin: 0.2rem 0; padding-left: 1.1rem; }
 .lh-ledger details code { white-space: normal; overflow-wrap: anywhere; }
 .lh-badge { font-weight: 600; white-space: nowrap; }
 .lh-badge[data-verdict="reproduced"] { color: var(--good); }
@@ -146,15 +148,26 @@ def _badge(verdict: str) -> str:
 def _table_row(row: Row) -> str:
     statement = (
         f'<span class="lh-id">{html.escape(row["id"])}</span>{html.escape(row["statement"])}'
-        f"<details><summary>rule</summary><code>{html.escape(row['expected'])}</code> "
-        f"({BASES[row['basis']]})</details>"
+        f"<details><summary>rule</summary><code>{html.escape(row['expected'])}</code> ({BASES[row['basis']]})</details>"
+        f"{_reason(row['reason'])}"
     )
-    measured = "".join(_quantity(name, values) for name, values in row["measured"].items())
-    reason = f'<div class="lh-reason">{html.escape(row["reason"])}</div>' if row["reason"] else ""
-    cells = (statement, _badge(row["verdict"]) + reason, measured, number(row["margin"]), _scale(row))
+    verdict = _badge(row["verdict"]) + f'<div class="lh-scale">{_scale(row)}</div>'
+    quantities = [_quantity(name, values) for name, values in row["measured"].items()]
+    measured = "".join(quantities)
+    if len(quantities) > MANY_QUANTITIES:
+        measured = f"<details><summary>{len(quantities)} quantities</summary>{measured}</details>"
+    cells = (statement, verdict, measured, number(row["margin"]))
     labels = ("", "", *(f' data-column="{column}"' for column in COLUMNS[2:]))
     body = "".join(f"<td{label}>{cell}</td>" for label, cell in zip(labels, cells, strict=True))
     return f'<tr id="{html.escape(row["id"])}" data-verdict="{_slug(row["verdict"])}">{body}</tr>'
+
+
+def _reason(text: str) -> str:
+    """What a reader has to know of a verdict; a short text stands open, as remarks one to a line a long one."""
+    if len(text) <= LONG_REASON:
+        return f'<div class="lh-reason">{html.escape(text)}</div>' if text else ""
+    remarks = "".join(f"<li>{html.escape(remark)}</li>" for remark in text.split("; "))
+    return f"<details><summary>remarks</summary><ul>{remarks}</ul></details>"
 
 
 def _quantity(name: str, summary: Mapping[str, Any]) -> str:
@@ -162,7 +175,9 @@ def _quantity(name: str, summary: Mapping[str, Any]) -> str:
     text = number(summary["median"]) or "none"
     if summary["low"] != summary["high"] and text != "none":
         text += f" [{number(summary['low'])}, {number(summary['high'])}]"
-    return f'<div class="lh-measured"><code>{html.escape(name)}</code> {text}</div>'
+    # A long name may break where its words meet.
+    name = html.escape(name).replace("_", "_<wbr>")
+    return f'<div class="lh-measured"><code>{name}</code> {text}</div>'
 
 
 def _scale(row: Row) -> str:
