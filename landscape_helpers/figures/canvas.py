@@ -29,29 +29,24 @@ Key = tuple[list[Handle], list[str]]
 
 @dataclass(frozen=True)
 class Marks:
-    """The epochs that the paper names, on the axis of a run of another length.
+    """The epochs that the paper names, on the axis of our run.
+
+    A step is an epoch at the same learning rate, so that they stand where they are; those a shorter run does not reach are
+    left out.
 
     Attributes:
         epochs: as the paper prints them.
-        paper_steps: length of the paper's run; None where the paper does not state it, and nothing is mapped.
         steps: length of our run.
         log: a logarithmic axis of epochs, linear up to epoch 1 so that 0 is on it.
     """
 
     epochs: tuple[int, ...]
-    paper_steps: int | None
     steps: int
     log: bool = False
 
-    @property
-    def mapped(self) -> bool:
-        return self.paper_steps is not None and self.paper_steps != self.steps
-
-    def positions(self) -> list[tuple[float, int]]:
-        """(step of our run, epoch of the paper) for each."""
-        if self.paper_steps is None:
-            return []
-        return [(epoch * self.steps / self.paper_steps, epoch) for epoch in self.epochs]
+    def positions(self) -> list[int]:
+        """The epochs that our run reaches."""
+        return [epoch for epoch in self.epochs if epoch <= self.steps]
 
 
 def new_figure(height: float, heading: str, scale_note: str, theme: Theme) -> Figure:
@@ -102,7 +97,7 @@ def key_of(runs: Trajectories, marks: Marks, theme: Theme, *, layers: bool = Fal
     labels.append("correlation < 0" + (" (denser: more seeds)" if seeds > 1 else ""))
     if marks.positions():
         handles.append(Line2D([], [], color=theme.soft, linewidth=1, linestyle=(0, (1, 2))))
-        labels.append("paper's epochs" + (f" \u00d7 {marks.steps:,}/{marks.paper_steps:,}" if marks.mapped else ""))
+        labels.append("paper's epochs")
     if layers:
         handles.append(Line2D([], [], color=theme.soft, linewidth=0.8))
         labels.append("whole gradient")
@@ -158,16 +153,16 @@ def draw_marks(ax: Axes, marks: Marks, theme: Theme, labels: bool = True) -> Non
     """Faint vertical lines at the paper's epochs, named above the axes."""
     left, right = ax.get_xlim()
     positions = marks.positions()
-    for position, epoch in positions:
-        if not left <= position <= right:
+    for epoch in positions:
+        if not left <= epoch <= right:
             continue
-        ax.axvline(position, color=theme.soft, linewidth=1, linestyle=(0, (1, 2)), zorder=1.5)
+        ax.axvline(epoch, color=theme.soft, linewidth=1, linestyle=(0, (1, 2)), zorder=1.5)
         if labels:
             # Names of neighbours would meet: they turn away from each other.
-            near = [other - position for other, _ in positions if 0 < abs(other - position) < 0.25 * (right - left)]
+            near = [other - epoch for other in positions if 0 < abs(other - epoch) < 0.25 * (right - left)]
             ha = "center" if not near else "right" if min(near) > 0 else "left"
             ax.annotate(
-                f"{epoch:,}", (position, 1), xycoords=ax.get_xaxis_transform(), xytext=(0, 1.5),
+                f"{epoch:,}", (epoch, 1), xycoords=ax.get_xaxis_transform(), xytext=(0, 1.5),
                 textcoords="offset points", ha=ha, va="bottom", fontsize=7, color=theme.soft,
             )  # fmt: skip
 

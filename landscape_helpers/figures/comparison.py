@@ -56,7 +56,7 @@ def _pair_of_curves(
         absent(ax, "not run at this scale", theme)
         return
     longest = max((runs[name] for name, _, _ in present), key=lambda r: max(r.last_steps))
-    epoch_axis(ax, longest, Marks((), None, longest.planned_steps, log=log), label="epoch")
+    epoch_axis(ax, longest, Marks((), longest.planned_steps, log=log), label="epoch")
     ax.axhline(0, color=theme.soft, linewidth=0.7, zorder=1.4)
     for name, label, i in present:
         values = runs[name].values("windowed_correlation")
@@ -109,7 +109,7 @@ def grid(runs: Mapping[str, Trajectories], expected: Sequence[str], scale_note: 
     for position, (name, run) in enumerate(runs.items()):
         ax = axes.flat[position]
         label = "windowed corr." if position % columns == 0 else ""
-        correlation(ax, run, Marks((), None, run.planned_steps), theme, ylabel=label)
+        correlation(ax, run, Marks((), run.planned_steps), theme, ylabel=label)
         ax.set_xlabel("epoch")
         for layer, colour in ((0, theme.series[2]), (-1, theme.series[1])):
             values = run.of_layer("layer_windowed_correlation", layer)

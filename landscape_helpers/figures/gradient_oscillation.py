@@ -70,8 +70,7 @@ def draw(
     """One figure of the paper from measured runs.
 
     Curves are medians over seeds, bands their range; a single seed is a line. Steps at which the windowed
-    correlation is negative are shaded. Epochs that the paper names are dotted lines, mapped to the length of our
-    run. Curves of more than a thousand points are drawn by the least and largest value of every pixel.
+    correlation is negative are shaded. Epochs that the paper names are dotted lines. Curves of more than a thousand points are drawn by the least and largest value of every pixel.
 
     Args:
         figure_id: ``"GO-F01"`` to ``"GO-F11"``, ``"GO-X01"`` or ``"GO-X02"``.
@@ -94,9 +93,9 @@ def draw(
         if plan.layout == "unshown":
             expected = load_catalogue().figure(figure_id).runs
             return comparison.grid(trajectories, expected, scale_note, chosen)
-        (name, run), *others = trajectories.items()
-        closer = others[0][1] if others else run
-        marks = Marks(plan.epochs, load_catalogue().runs[name].paper_steps, run.planned_steps, log)
+        run, *others = trajectories.values()
+        closer = others[0] if others else run
+        marks = Marks(plan.epochs, run.planned_steps, log)
         n_layers = int(load_catalogue().figure(figure_id).presentation.get("layers", 4))
         layout: dict[str, Callable[[], Figure]] = {
             "convex": lambda: _convex(run, marks, scale_note, chosen),

@@ -73,7 +73,7 @@ def correlation_axis(ax: Axes, ylabel: str) -> None:
 def _zoom(ax: Axes, runs: Trajectories, values: np.ndarray, marks: Marks, theme: Theme) -> None:
     """An inset over the first steps, where the paper's first epoch is too early to be seen on the whole axis."""
     last = max(runs.last_steps)
-    first = min((p for p, _ in marks.positions()), default=np.inf)
+    first = min(marks.positions(), default=np.inf)
     until = int(np.ceil(5 * first)) if np.isfinite(first) else 0
     if marks.log or not (12 <= until < 0.25 * last):
         return
