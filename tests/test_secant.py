@@ -9,7 +9,6 @@ from landscape_helpers.curvature import secant_curvature
 from landscape_helpers.descent import GradientCorrelation, gradient_descent
 from landscape_helpers.objective import Objective
 
-
 RATE = 1.5  # of the network: some of its steps oppose each other, others do not
 
 

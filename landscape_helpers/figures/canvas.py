@@ -31,8 +31,8 @@ Key = tuple[list[Handle], list[str]]
 class Marks:
     """The epochs that the paper names, on the axis of our run.
 
-    A step is an epoch at the same learning rate, so that they stand where they are; those a shorter run does not reach are
-    left out.
+    A step is an epoch at the same learning rate, so that they stand where they are; those a shorter run does not
+    reach are left out.
 
     Attributes:
         epochs: as the paper prints them.

@@ -70,7 +70,8 @@ def draw(
     """One figure of the paper from measured runs.
 
     Curves are medians over seeds, bands their range; a single seed is a line. Steps at which the windowed
-    correlation is negative are shaded. Epochs that the paper names are dotted lines. Curves of more than a thousand points are drawn by the least and largest value of every pixel.
+    correlation is negative are shaded. Epochs that the paper names are dotted lines.
+    Curves of more than a thousand points are drawn by the least and largest value of every pixel.
 
     Args:
         figure_id: ``"GO-F01"`` to ``"GO-F11"``, ``"GO-X01"`` or ``"GO-X02"``.
