@@ -135,7 +135,7 @@ def test_an_execution_gives_outputs_and_a_failing_one_fails_the_build(checkout: 
     [done] = chapters.execute_all(["chapters/one"], checkout, cache)
     assert done.notebook.cells[1].outputs[0].data["text/plain"] == "5" and done.seconds > 0
     nbformat.write(notebook("1 / 0"), checkout / "book/chapters/one.ipynb")
-    with pytest.raises(chapters.ExecutionError, match=r"one\.ipynb failed(.|\n)*ZeroDivisionError"):
+    with pytest.raises(chapters.ExecutionError, match=r"one\.ipynb failed \(exit status 1\)(.|\n)*ZeroDivisionError"):
         chapters.execute_all(["chapters/one"], checkout, cache)
     kept = [nbformat.read(path, as_version=4) for path in cache.rglob("*.ipynb") if path.stem != "unfinished"]
     assert all("1 / 0" not in cell.source for executed in kept for cell in executed.cells), "a failure is never reused"

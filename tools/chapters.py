@@ -225,7 +225,9 @@ def _papermill(source: Path, target: Path, root: Path, threads: int, timeout: fl
     if process.returncode != 0:
         lines = log.read_text(encoding="utf-8").strip().splitlines()
         tail = "\n".join(line if len(line) < 400 else f"{line[:400]} ..." for line in lines[-40:])
-        raise ExecutionError(f"{source.name} failed; its outputs up to there: {target}\n{tail}")
+        status = process.returncode
+        how = f"exit status {status}" if status > 0 else f"ended by signal {-status}"
+        raise ExecutionError(f"{source.name} failed ({how}); its outputs up to there: {target}\n{tail}")
     log.unlink()
     return time.monotonic() - start
 
