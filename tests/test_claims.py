@@ -145,7 +145,7 @@ class TestLedger:
         assert "does not reach epoch 30,000" in found["reason"]
 
     def test_what_was_not_recorded_is_not_run(self, shelf: Store) -> None:
-        put(shelf, "resnet18", "smoke", turning(500, 130, 1))
+        put(shelf, "resnet18-edge", "smoke", turning(60, 20, 1))
         found = row(shelf, "GO-F04-7")
         assert found["verdict"] == "not run"
         assert "the sharpness was not measured" in found["reason"]
