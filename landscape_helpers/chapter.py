@@ -22,7 +22,7 @@ from .store import Store
 
 # Tolerances of the regression run, each with where it comes from.
 EARLY_LOSS = (1e-3, "float32 rounding over ten steps")
-OSCILLATING_SHARE = (0.15, "several times the largest change when the smoke runs are repeated at rates changed by 1e-6")
+OSCILLATING_SHARE = (0.15, "fifteen times the change of the simple CNN when its rate changes by 1e-6")
 
 
 class Chapter:
@@ -73,7 +73,7 @@ class Chapter:
 
         The first ten steps of a run repeat on any machine up to rounding. Past the edge of stability rounding errors
         grow, so that of a whole run only the share of oscillating steps is compared, with a tolerance that comes from
-        repeating every smoke run in float64.
+        repeating a run at a rate changed by one part in a million.
         """
         metrics = Metrics()
         for spec in self.specs:

@@ -174,9 +174,9 @@ class Plan:
         Raises:
             ValueError: an unknown chapter, or none at all.
         """
-        found = {p.stem: p for p in sorted((self.root / "book").rglob("*.ipynb")) if _has_parameters(p)}
+        found = {p.stem: p for p in sorted((self.root / "book" / "chapters").rglob("*.ipynb")) if _has_parameters(p)}
         if not found:
-            raise ValueError(f"no notebook with a parameters cell under {self.root / 'book'}")
+            raise ValueError(f"no notebook with a parameters cell under {self.root / 'book' / 'chapters'}")
         if unknown := [i for i in ids if i not in found]:
             raise ValueError(f"unknown chapter {unknown[0]!r}: expected one of {', '.join(found)}")
         return [found[i] for i in (ids or found)]
