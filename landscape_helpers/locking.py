@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 try:
@@ -26,7 +26,10 @@ def only_process(path: Path, busy: str) -> Iterator[None]:
         return
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_CREAT | os.O_RDWR)
+        try:
+            file = os.open(path, os.O_CREAT | os.O_RDWR)
+        except FileNotFoundError:
+            continue  # its last holder removed the folder just now: make it again
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -40,8 +43,9 @@ def only_process(path: Path, busy: str) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)
         os.close(file)
-        # Nothing left to resume and nobody waiting: leave no empty folder behind.
-        if not any(path.parent.iterdir()):
+        # Leave no empty folder behind. It is not empty while there is something to resume, and gone where a process
+        # that waited has tidied up first.
+        with suppress(OSError):
             path.parent.rmdir()
 
 
