@@ -70,6 +70,9 @@ class Objective:
         device: where to compute; default: where the model's parameters are.
         dtype: floating type of parameters and inputs; default: the model's.
 
+    Instruments that evaluate the network in their own way find it in ``model`` (the private copy), ``weights`` (its
+    parameters in the order of theta), ``loss_function``, :meth:`weighted`, :meth:`move` and :meth:`views`.
+
     Raises:
         ValueError: no trainable parameter; no data; x and y of different length; labels out of the model's range; an
             unknown loss or BatchNorm policy; a batch size below 1; ``batchnorm="whole"`` with micro-batches.
@@ -91,19 +94,19 @@ class Objective:
         self.dtype = dtype or first.dtype
         self.n = len(x)
         self.batchnorm = batchnorm
-        self._loss = _check(x, y, loss, batch_size, batchnorm)
+        self.loss_function = _check(x, y, loss, batch_size, batchnorm)
         self.batch_size = min(batch_size or self.n, self.n)
         self.counts = Counts()
 
-        self._model = copy.deepcopy(model).to(device=self.device, dtype=self.dtype)
-        _set_mode(self._model, batchnorm)
-        self.layers: tuple[Layer, ...] = layers_of(self._model)
-        self._weights = [p for _, p in trainable_parameters(self._model)]
-        self.parameters = sum(p.numel() for p in self._weights)
-        self._flat = torch.cat([p.detach().reshape(-1) for p in self._weights])
+        self.model = copy.deepcopy(model).to(device=self.device, dtype=self.dtype)
+        _set_mode(self.model, batchnorm)
+        self.layers: tuple[Layer, ...] = layers_of(self.model)
+        self.weights = [p for _, p in trainable_parameters(self.model)]
+        self.parameters = sum(p.numel() for p in self.weights)
+        self._flat = torch.cat([p.detach().reshape(-1) for p in self.weights])
         self._theta = self._flat.clone()
         # The parameters become views of one flat vector: moving to a new theta is one copy.
-        for weight, view in zip(self._weights, self._views(self._flat), strict=True):
+        for weight, view in zip(self.weights, self.views(self._flat), strict=True):
             weight.data = view
 
         x = x.to(self.device, self.dtype) if x.is_floating_point() else x.to(self.device)
@@ -122,10 +125,10 @@ class Objective:
 
     def loss(self, theta: torch.Tensor) -> float:
         """The loss at theta (P,), averaged over all n samples; units of the loss function (nats by default)."""
-        self._move(theta)
+        self.move(theta)
         self.counts.forward += 1
         with torch.no_grad():
-            total = sum(w * self._loss(self._model(x), y).double() for w, x, y in self._weighted())
+            total = sum(w * self.loss_function(self.model(x), y).double() for w, x, y in self.weighted())
         return float(total)
 
     def gradient(self, theta: torch.Tensor) -> torch.Tensor:
@@ -140,7 +143,7 @@ class Objective:
             out: a vector (P,) of the objective's device and dtype that receives the gradient, so that a caller that
                 keeps several gradients can have each written straight to where it stays.
         """
-        self._move(theta)
+        self.move(theta)
         self.counts.gradients += 1
         if out is None:
             out = torch.empty_like(self._flat)
@@ -150,16 +153,16 @@ class Objective:
                 f"{tuple(out.shape)} and dtype {out.dtype}"
             )
         out.zero_()
-        for weight, view in zip(self._weights, self._views(out), strict=True):
+        for weight, view in zip(self.weights, self.views(out), strict=True):
             weight.grad = view
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         try:
-            for w, x, y in self._weighted():
-                value = self._loss(self._model(x), y)
+            for w, x, y in self.weighted():
+                value = self.loss_function(self.model(x), y)
                 (w * value).backward()
                 total += w * value.detach()
         finally:
-            for weight in self._weights:
+            for weight in self.weights:
                 weight.grad = None
         return float(total), out
 
@@ -174,32 +177,32 @@ class Objective:
             ``H v`` in the shape of v. For ReLU networks this is the Hessian of the smooth piece that theta lies in.
         """
         columns = self._check_vectors(v)
-        self._move(theta)
+        self.move(theta)
         self.counts.products += columns.shape[1]
         result = torch.zeros(self.parameters, columns.shape[1], dtype=self.dtype, device=self.device)
-        for w, x, y in self._weighted():
-            value = w * self._loss(self._model(x), y)
+        for w, x, y in self.weighted():
+            value = w * self.loss_function(self.model(x), y)
             gradient = _flatten(
-                torch.autograd.grad(value, self._weights, create_graph=True, allow_unused=True), self._weights
+                torch.autograd.grad(value, self.weights, create_graph=True, allow_unused=True), self.weights
             )
             if not gradient.requires_grad:
                 continue  # this micro-batch is affine in theta: it has no curvature
             for j in range(columns.shape[1]):
                 product = torch.autograd.grad(
                     gradient @ columns[:, j],
-                    self._weights,
+                    self.weights,
                     retain_graph=j + 1 < columns.shape[1],
                     allow_unused=True,
                 )
-                result[:, j] += _flatten(product, self._weights)
+                result[:, j] += _flatten(product, self.weights)
         return result.reshape(v.shape)
 
     def outputs(self, theta: torch.Tensor) -> torch.Tensor:
         """The model's outputs (n, ...) at theta (P,)."""
-        self._move(theta)
+        self.move(theta)
         self.counts.forward += 1
         with torch.no_grad():
-            return torch.cat([self._model(x) for x, _ in self._batches])
+            return torch.cat([self.model(x) for x, _ in self._batches])
 
     def accuracy(self, theta: torch.Tensor) -> float:
         """The share of samples whose largest output (last axis) is their label; y must hold class indices."""
@@ -210,19 +213,22 @@ class Objective:
 
     def __repr__(self) -> str:
         return (
-            f"Objective({type(self._model).__name__}, P={self.parameters}, n={self.n}, "
+            f"Objective({type(self.model).__name__}, P={self.parameters}, n={self.n}, "
             f"batch_size={self.batch_size}, batchnorm={self.batchnorm!r}, {self.dtype}, {self.device})"
         )
 
-    def _weighted(self) -> Iterator[tuple[float, torch.Tensor, torch.Tensor]]:
+    def weighted(self) -> Iterator[tuple[float, torch.Tensor, torch.Tensor]]:
+        """(share of the samples, x, y) of each micro-batch, in order."""
         for x, y in self._batches:
             yield len(x) / self.n, x, y
 
-    def _views(self, vector: torch.Tensor) -> list[torch.Tensor]:
-        pieces = vector.split([p.numel() for p in self._weights])
-        return [piece.view(p.shape) for piece, p in zip(pieces, self._weights, strict=True)]
+    def views(self, vector: torch.Tensor) -> list[torch.Tensor]:
+        """``vector`` (P,) cut into the shapes of the parameters, without a copy."""
+        pieces = vector.split([p.numel() for p in self.weights])
+        return [piece.view(p.shape) for piece, p in zip(pieces, self.weights, strict=True)]
 
-    def _move(self, theta: torch.Tensor) -> None:
+    def move(self, theta: torch.Tensor) -> None:
+        """Put the private model at theta (P,)."""
         if theta.shape != self._flat.shape:
             raise ValueError(f"theta must have shape ({self.parameters},), got {tuple(theta.shape)}")
         self._flat.copy_(theta.detach())
@@ -238,7 +244,7 @@ class Objective:
         if y.is_floating_point():
             return  # class probabilities
         with torch.no_grad():
-            width = self._model(self._batches[0][0]).shape[1]
+            width = self.model(self._batches[0][0]).shape[1]
         low, high = int(y.min()), int(y.max())
         if low < 0 or high >= width:
             raise ValueError(f"labels run from {low} to {high}, but the model has {width} outputs (0 to {width - 1})")
