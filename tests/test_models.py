@@ -127,6 +127,9 @@ def test_layers_are_counted_by_the_rule(name):
         expected = sum(stages) * (2 if name.endswith("_bn") else 1) + 1
     elif blocks is not None:
         expected = 2 * (1 + 2 * sum(blocks)) + 3 + 1
+    elif name.startswith("resnet"):  # of the CIFAR family: weighted layers, and a normalisation behind each but the last
+        depth = int(name.removeprefix("resnet"))
+        expected = 2 * depth - 1
     else:
         expected = {"softmax": 1, "mlp": 2, "cnn": 4}[name]
     assert len(layers_of(model)) == counted(model) == expected

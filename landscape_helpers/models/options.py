@@ -26,6 +26,7 @@ def _one_of(*names: str) -> tuple[str, Callable[[Any], bool]]:
 _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "width": ("a whole number of channels, at least 1", is_count),
     "batchnorm": ("True or False", lambda value: isinstance(value, bool)),
+    "skip": ("True or False", lambda value: isinstance(value, bool)),
     "activation": _one_of(*sorted(ACTIVATIONS)),
     "norm": _one_of("batch", "none"),
     "hidden": (

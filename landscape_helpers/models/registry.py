@@ -12,6 +12,7 @@ from torch import nn
 
 from ..layers import layers_of
 from . import external
+from .cifar_residual import cifar_resnet
 from .convolutional import cnn, vgg
 from .dense import mlp, softmax
 from .options import check_options, is_count
@@ -28,6 +29,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet10": partial(resnet, blocks=(1, 1, 1, 1)),
     "resnet18": partial(resnet, blocks=(2, 2, 2, 2)),
     "resnet34": partial(resnet, blocks=(3, 4, 6, 3)),
+    **{f"resnet{depth}": partial(cifar_resnet, depth=depth) for depth in (8, 14, 20, 32, 56, 110)},
 }
 INITIALISATIONS = ("default", "kaiming")
 
