@@ -13,8 +13,8 @@ STAGES = 3
 class PaddedBlock(nn.Module):
     """Two 3x3 convolutions around which the input skips, subsampled and padded with zero channels where sizes differ.
 
-    He et al. (2016), Section 4.2: shortcuts without parameters ("option A"). With ``skip=False`` nothing is added to the
-    convolutions' output, which leaves a plain network of the same parameters (Li et al. 2018, "no short").
+    He et al. (2016), Section 4.2: shortcuts without parameters ("option A"). With ``skip=False`` nothing is added to
+    the convolutions' output, which leaves a plain network of the same parameters (Li et al. 2018, "no short").
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, skip: bool, activation: str) -> None:
@@ -44,8 +44,8 @@ def cifar_resnet(
 ) -> nn.Module:
     """ResNet of 6 n + 2 weighted layers: a 3x3 stem, three stages of n blocks, global average, one linear layer.
 
-    He et al. (2016), Section 4.2; *Visualizing, Rethinking, and Mining the Loss Landscape* trains those of depth 32, 56 and
-    110, and 56 and 110 without shortcuts.
+    He et al. (2016), Section 4.2; *Visualizing, Rethinking, and Mining the Loss Landscape* trains those of depth 32, 56
+    and 110, and 56 and 110 without shortcuts.
 
     Args:
         depth: 8, 14, 20, 32, 56, 110 or any other 6 n + 2.
