@@ -1,6 +1,18 @@
 """Curvature of an objective: leading eigenpairs of its Hessian, and what a finite step meets."""
 
 from .lanczos import Eigenpairs, OverflowedCurvature, top_eigenpairs
+from .noise import LossChange, loss_change
+from .quadratic import Quadratic, quadratic_model, segments
 from .secant import secant_curvature
 
-__all__ = ["Eigenpairs", "OverflowedCurvature", "secant_curvature", "top_eigenpairs"]
+__all__ = [
+    "Eigenpairs",
+    "LossChange",
+    "OverflowedCurvature",
+    "Quadratic",
+    "loss_change",
+    "quadratic_model",
+    "secant_curvature",
+    "segments",
+    "top_eigenpairs",
+]
