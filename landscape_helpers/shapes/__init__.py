@@ -1,0 +1,31 @@
+"""What shape a sampled loss curve or surface has, and how sure that is."""
+
+from .agreement import Confidence, confidence
+from .curves import (
+    LABELS,
+    Shape,
+    barrier_height,
+    classify,
+    count_stationary,
+    describe,
+    falls_on_both_sides,
+    peak_height,
+    stationary_points,
+)
+from .surfaces import minima_of_surface, surface_kind
+
+__all__ = [
+    "LABELS",
+    "Confidence",
+    "Shape",
+    "barrier_height",
+    "classify",
+    "confidence",
+    "count_stationary",
+    "describe",
+    "falls_on_both_sides",
+    "minima_of_surface",
+    "peak_height",
+    "stationary_points",
+    "surface_kind",
+]
