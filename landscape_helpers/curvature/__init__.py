@@ -1,15 +1,18 @@
 """Curvature of an objective: leading eigenpairs of its Hessian, and what a finite step meets."""
 
-from .lanczos import Eigenpairs, OverflowedCurvature, top_eigenpairs
+from .lanczos import Eigenpairs, OverflowedCurvature, both_ends, top_eigenpairs
 from .noise import LossChange, loss_change
+from .operator import HessianAt
 from .quadratic import Quadratic, quadratic_model, segments
 from .secant import secant_curvature
 
 __all__ = [
     "Eigenpairs",
+    "HessianAt",
     "LossChange",
     "OverflowedCurvature",
     "Quadratic",
+    "both_ends",
     "loss_change",
     "quadratic_model",
     "secant_curvature",

@@ -1,19 +1,18 @@
-"""Leading eigenpairs of the Hessian by the Lanczos method with full reorthogonalisation."""
+"""Leading eigenpairs of the Hessian at either end of its spectrum."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from ..objective import Objective
+from .krylov import FLOOR, KrylovSpace, OverflowedCurvature, RitzPairs
+from .operator import HessianAt
 
-FLOOR = 1e-3
-
-
-class OverflowedCurvature(ValueError):
-    """A Hessian-vector product was not finite: the loss or one of its derivatives has overflowed there."""
+__all__ = ["FLOOR", "Eigenpairs", "OverflowedCurvature", "both_ends", "top_eigenpairs"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +24,9 @@ class Eigenpairs:
             unit of theta.
         vectors: (P, k) orthonormal eigenvectors, on the objective's device.
         residuals: (k,) norms :math:`\|H v_i - \lambda_i v_i\|`; an eigenvalue lies within its residual of ``values``.
-        products: Hessian-vector products used.
+        products: exact Hessian-vector products used.
         converged: whether every residual met its tolerance.
+        cheap_products: products in a subspace, which cost a fraction of an exact one.
     """
 
     values: np.ndarray
@@ -34,6 +34,7 @@ class Eigenpairs:
     residuals: np.ndarray
     products: int
     converged: bool
+    cheap_products: int = 0
 
 
 def top_eigenpairs(
@@ -45,13 +46,14 @@ def top_eigenpairs(
     start: torch.Tensor | None = None,
     max_products: int = 300,
     seed: int = 0,
+    *,
+    memory: int | None = None,
 ) -> Eigenpairs:
     r"""The k largest (or smallest) eigenvalues of the Hessian at theta, with eigenvectors.
 
     Lanczos builds an orthonormal basis V of the Krylov space of ``start`` with :math:`V^\top H V = T` tridiagonal; the
     extreme eigenvalues of T approach those of H from inside, and :math:`\|H V s_i-\lambda_i V s_i\| = \beta_m
-    |s_{mi}|` certifies each without another product. Every new vector is orthogonalised twice against all
-    earlier ones, so converged eigenvalues do not reappear as ghosts (Golub & Van Loan, *Matrix Computations*, 10.3).
+    |s_{mi}|` certifies each without another product (:class:`KrylovSpace`).
 
     Args:
         objective: what to differentiate.
@@ -67,66 +69,80 @@ def top_eigenpairs(
         start: first vector (P,), say the last stop's eigenvector of a trajectory; random Gaussian by default.
         max_products: where to give up; the best pairs so far come back with ``converged=False``.
         seed: of the random start.
+        memory: see :class:`HessianAt`.
 
     Raises:
         ValueError: k outside 1..P, an unknown ``which``, a start of the wrong length or of zero norm.
         OverflowedCurvature: a Hessian-vector product is not finite.
     """
-    P = objective.parameters
-    if not 1 <= k <= P:
-        raise ValueError(f"k must lie between 1 and the number of parameters {P}, got {k}")
+    _check_k(objective, k)
     if which not in ("LA", "SA"):
         raise ValueError(f"which must be 'LA' (largest algebraic) or 'SA' (smallest), got {which!r}")
-    sign = 1.0 if which == "LA" else -1.0
-    v = _first_vector(objective, start, seed)
-    rows = min(P, max(max_products, k))
-    basis = torch.empty(min(rows, 32), P, dtype=objective.dtype, device=objective.device)
-    T = np.zeros((rows + 1, rows + 1))
-    settled: np.ndarray | None = None
-    for m in range(1, rows + 1):
-        if m > len(basis):
-            basis = torch.cat([basis, torch.empty_like(basis)])
-        basis[m - 1] = v
-        w = objective.hvp(theta, v)
-        if not bool(torch.isfinite(w).all()):
-            raise OverflowedCurvature(
-                "a Hessian-vector product is not finite: the loss or a derivative has overflowed at this theta"
-            )
-        T[m - 1, m - 1] = float(w @ v)
-        for _ in range(2):
-            w = w - basis[:m].T @ (basis[:m] @ w)
-        beta = float(w.norm())
-        values, s = np.linalg.eigh(sign * T[:m, :m])
-        order = np.argsort(values)[::-1][:k]
-        scale = max(np.abs(values).max(), np.finfo(np.float64).tiny)
-        residuals = beta * np.abs(s[-1, order])
-        exhausted = beta <= 1e-7 * scale or m == P
-        if exhausted:
-            # The basis spans an invariant space. It holds one vector of a repeated eigenvalue only, so look in a
-            # fresh orthogonal direction, and stop once that changes nothing.
-            residuals = np.zeros_like(residuals)
-            converged = m == P or (settled is not None and np.allclose(values[order], settled, atol=1e-12 * scale))
-            settled = values[order] if m >= k else None
-        else:
-            small = residuals <= tol * np.maximum(np.abs(values[order]), FLOOR * scale)
-            converged = settled is None and m >= k and bool(small.all())
-        if converged or m == rows:
-            break
-        if exhausted:
-            w = torch.randn(P, generator=_generator(seed + m), dtype=objective.dtype).to(objective.device)
-            for _ in range(2):
-                w = w - basis[:m].T @ (basis[:m] @ w)
-            v = w / w.norm()
+    first = _first_vector(objective, start, seed)
+    with HessianAt(objective, theta, memory=memory) as hessian:
+        space, (pairs,) = _grow(hessian.product, first, [which], k, tol, max_products, seed)
+        return _eigenpairs(space, pairs)
+
+
+def both_ends(
+    objective: Objective,
+    theta: torch.Tensor,
+    k: int,
+    tol: float = 1e-3,
+    start: torch.Tensor | None = None,
+    max_products: int = 600,
+    seed: int = 0,
+    *,
+    memory: int | None = None,
+) -> tuple[Eigenpairs, Eigenpairs]:
+    """The k largest and the k smallest eigenvalues with eigenvectors, from one Krylov space.
+
+    Lanczos approaches both ends at once, so the second costs only what the slower end needs more. Arguments and errors
+    as in :func:`top_eigenpairs`; the two share their ``products``, which are counted in both.
+
+    Returns:
+        (largest, smallest). With 2 k > P the two overlap.
+    """
+    _check_k(objective, k)
+    first = _first_vector(objective, start, seed)
+    with HessianAt(objective, theta, memory=memory) as hessian:
+        space, (top, bottom) = _grow(hessian.product, first, ["LA", "SA"], k, tol, max_products, seed)
+        return _eigenpairs(space, top), _eigenpairs(space, bottom)
+
+
+def _grow(
+    product: Callable[[torch.Tensor], torch.Tensor],
+    start: torch.Tensor,
+    ends: list[str],
+    k: int,
+    tol: float,
+    max_products: int,
+    seed: int,
+) -> tuple[KrylovSpace, list[RitzPairs]]:
+    """Extend the Krylov space of ``start`` until every end has k converged pairs, or the products are spent."""
+    space = KrylovSpace(product, start, max(max_products, k), seed)
+    while True:
+        space.extend()
+        if space.size < k:
             continue
-        T[m - 1, m] = T[m, m - 1] = beta
-        v = w / beta
-    coefficients = torch.as_tensor(s[:, order], dtype=objective.dtype, device=objective.device)
-    return Eigenpairs(sign * values[order], basis[:m].T @ coefficients, residuals, m, converged)
+        pairs = [space.pairs(k, which, tol) for which in ends]
+        if space.full or all(p.converged for p in pairs):
+            return space, pairs
+
+
+def _eigenpairs(space: KrylovSpace, pairs: RitzPairs) -> Eigenpairs:
+    return Eigenpairs(pairs.values, space.vectors(pairs), pairs.residuals, space.size, pairs.converged)
+
+
+def _check_k(objective: Objective, k: int) -> None:
+    if not 1 <= k <= objective.parameters:
+        raise ValueError(f"k must lie between 1 and the number of parameters {objective.parameters}, got {k}")
 
 
 def _first_vector(objective: Objective, start: torch.Tensor | None, seed: int) -> torch.Tensor:
     if start is None:
-        start = torch.randn(objective.parameters, generator=_generator(seed), dtype=objective.dtype)
+        generator = torch.Generator().manual_seed(seed)
+        start = torch.randn(objective.parameters, generator=generator, dtype=objective.dtype)
     if start.shape != (objective.parameters,):
         raise ValueError(f"start must have shape ({objective.parameters},), got {tuple(start.shape)}")
     start = start.to(objective.device, objective.dtype)
@@ -134,7 +150,3 @@ def _first_vector(objective: Objective, start: torch.Tensor | None, seed: int) -
     if not 0 < norm < float("inf"):
         raise ValueError(f"start must be a non-zero finite vector, got one of norm {norm}")
     return start / norm
-
-
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)

@@ -1,0 +1,136 @@
+"""A Krylov space that grows by one product at a time, with full reorthogonalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+FLOOR = 1e-3
+
+
+class OverflowedCurvature(ValueError):
+    """A Hessian-vector product was not finite: the loss or one of its derivatives has overflowed there."""
+
+
+@dataclass(frozen=True)
+class RitzPairs:
+    """Ritz pairs of one end of the spectrum, best first: values (k,), coefficients (m, k), residuals (k,)."""
+
+    values: np.ndarray
+    coefficients: np.ndarray
+    residuals: np.ndarray
+    converged: bool
+
+
+class KrylovSpace:
+    r"""An orthonormal basis V (m, P) with :math:`V H V^\top = T` tridiagonal, by the Lanczos recursion.
+
+    Every new vector is orthogonalised twice against all earlier ones, so converged eigenvalues do not reappear as
+    ghosts (Golub & Van Loan, *Matrix Computations*, 10.3). When the space is exhausted, which happens with repeated
+    eigenvalues and with few distinct ones, it goes on in a fresh orthogonal direction.
+
+    Args:
+        product: ``v (P,) -> H v``.
+        start: first vector (P,), of norm one.
+        rows: the most vectors the basis will hold; memory grows with what it does hold.
+        seed: of the fresh directions.
+    """
+
+    def __init__(
+        self, product: Callable[[torch.Tensor], torch.Tensor], start: torch.Tensor, rows: int, seed: int
+    ) -> None:
+        self.product = product
+        self.rows = min(rows, len(start))
+        self.seed = seed
+        self.size = 0
+        self.beta = 0.0
+        self.restarts = 0
+        self._next = start
+        self._basis = torch.empty(min(self.rows, 32), len(start), dtype=start.dtype, device=start.device)
+        self._T = np.zeros((self.rows + 1, self.rows + 1))
+        self._settled: dict[str, np.ndarray] = {}
+
+    @property
+    def basis(self) -> torch.Tensor:
+        """V (m, P), one vector a row."""
+        return self._basis[: self.size]
+
+    @property
+    def full(self) -> bool:
+        """Whether the basis holds as many vectors as it may."""
+        return self.size == self.rows
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the basis spans an invariant space: the next vector would be rounding errors."""
+        scale = max(np.abs(self._values).max(), np.finfo(np.float64).tiny)
+        return bool(self.beta <= 1e-7 * scale) or self.size == self._basis.shape[1]
+
+    def extend(self) -> None:
+        """One product more.
+
+        Raises:
+            OverflowedCurvature: the product is not finite.
+        """
+        m = self.size
+        if m:
+            self._prepare_next()
+        if m == len(self._basis):
+            self._basis = torch.cat([self._basis, torch.empty_like(self._basis)])
+        self._basis[m] = self._next
+        w = self.product(self._next)
+        if not bool(torch.isfinite(w).all()):
+            raise OverflowedCurvature(
+                "a Hessian-vector product is not finite: the loss or a derivative has overflowed at this theta"
+            )
+        self._T[m, m] = float(w @ self._next)
+        self.size = m + 1
+        self._residual = self._orthogonalised(w)
+        self.beta = float(self._residual.norm())
+        self._values, self._coefficients = np.linalg.eigh(self._T[: m + 1, : m + 1])
+
+    def pairs(self, k: int, which: str, tol: float) -> RitzPairs:
+        r"""The k best Ritz pairs at one end, certified by :math:`\|H V s-\lambda V s\|=\beta_m|s_{m}|`.
+
+        An invariant space holds one vector of a repeated eigenvalue only. Pairs of an exhausted space therefore count
+        as converged once a fresh direction has changed nothing.
+        """
+        order = np.argsort(self._values)[::-1][:k] if which == "LA" else np.argsort(self._values)[:k]
+        values, coefficients = self._values[order], self._coefficients[:, order]
+        residuals = self.beta * np.abs(coefficients[-1])
+        scale = max(np.abs(self._values).max(), np.finfo(np.float64).tiny)
+        if self.exhausted:
+            before = self._settled.get(which)
+            settled = before is not None and len(before) == k and np.allclose(values, before, atol=1e-12 * scale)
+            done = settled or self.size == self._basis.shape[1]
+            self._settled[which] = values
+            return RitzPairs(values, coefficients, np.zeros_like(residuals), bool(done))
+        small = residuals <= tol * np.maximum(np.abs(values), FLOOR * scale)
+        return RitzPairs(values, coefficients, residuals, not self.restarts and len(values) == k and bool(small.all()))
+
+    def vectors(self, pairs: RitzPairs) -> torch.Tensor:
+        """Ritz vectors (P, k)."""
+        coefficients = torch.as_tensor(pairs.coefficients, dtype=self._basis.dtype, device=self._basis.device)
+        return self.basis.T @ coefficients
+
+    def _prepare_next(self) -> None:
+        if self.exhausted:
+            self.restarts += 1
+            fresh = torch.randn(
+                self._basis.shape[1],
+                generator=torch.Generator().manual_seed(self.seed + self.size),
+                dtype=self._basis.dtype,
+            ).to(self._basis.device)
+            fresh = self._orthogonalised(fresh)
+            self._next = fresh / fresh.norm()
+            return
+        self._T[self.size - 1, self.size] = self._T[self.size, self.size - 1] = self.beta
+        self._next = self._residual / self.beta
+
+    def _orthogonalised(self, w: torch.Tensor) -> torch.Tensor:
+        for _ in range(2):
+            w = w - self.basis.T @ (self.basis @ w)
+        return w
