@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import resource
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from ..data import load_data
 from ..descent import GradientCorrelation, Sharpness, gradient_descent
 from ..models import build_model
 from ..objective import Objective
+from ..resources import peak_memory_mb
 
 DEFAULTS: dict[str, Any] = {
     "data": "digits",
@@ -127,16 +126,8 @@ def run(
         device=str(objective.device),
         dtype=p["dtype"],
         wall_time_s=round(descent.seconds, 3),
-        peak_memory_mb=round(_peak_memory_mb(objective.device), 1),
+        peak_memory_mb=round(peak_memory_mb(objective.device), 1),
     )
-
-
-def _peak_memory_mb(device: torch.device) -> float:
-    """Peak memory in 10^6 bytes: of the accelerator where one is used, else of the process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
 def _is_number(value: object) -> bool:

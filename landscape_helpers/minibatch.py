@@ -1,0 +1,67 @@
+"""Mini-batches of an objective's data: their order, and the loss and gradient on each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from .objective import Objective
+
+
+class MiniBatches:
+    """The data of an objective cut into mini-batches, anew in every epoch.
+
+    The network is evaluated in the objective's BatchNorm mode; ``"batch"``, the usual one in training, takes each
+    mini-batch's own statistics. The gradient on a mini-batch is that of the mean loss over its samples.
+
+    Args:
+        objective: whose model, data and loss are used.
+        batch_size: samples a batch, 1 to n; the last batch of an epoch holds what is left.
+        seed: of the order.
+
+    Raises:
+        ValueError: a batch size out of range.
+    """
+
+    def __init__(self, objective: Objective, batch_size: int, seed: int = 0) -> None:
+        if isinstance(batch_size, bool) or not 1 <= batch_size <= objective.n:
+            raise ValueError(
+                f"batch_size must lie between 1 and the number of samples {objective.n}, got {batch_size!r}"
+            )
+        self.objective, self.batch_size, self.seed = objective, int(batch_size), seed
+        pieces = list(objective.weighted())
+        self._x = torch.cat([x for _, x, _ in pieces])
+        self._y = torch.cat([y for _, _, y in pieces])
+
+    def epoch(self, epoch: int) -> Iterator[torch.Tensor]:
+        """The batches of an epoch as index vectors, a function of seed and epoch alone: a run can be resumed."""
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
+        order = torch.randperm(self.objective.n, generator=generator).to(self._x.device)
+        yield from order.split(self.batch_size)
+
+    def gradient(
+        self, theta: torch.Tensor, batch: torch.Tensor, out: torch.Tensor | None = None
+    ) -> tuple[float, torch.Tensor]:
+        """The loss on a batch at theta (P,) and its gradient (P,).
+
+        Args:
+            theta: the point.
+            batch: indices into the data.
+            out: a vector (P,) that receives the gradient; a new one by default.
+        """
+        objective = self.objective
+        objective.move(theta)
+        gradient = torch.zeros_like(theta) if out is None else out.zero_()
+        for weight, view in zip(objective.weights, objective.views(gradient), strict=True):
+            weight.grad = view
+        x = self._x[batch]
+        if x.dim() == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
+        try:
+            loss = objective.loss_function(objective.model(x), self._y[batch])
+            loss.backward()
+        finally:
+            for weight in objective.weights:
+                weight.grad = None
+        return float(loss.detach()), gradient
