@@ -1,0 +1,81 @@
+"""The plain way: the model itself, moved to each point in turn. Right for every model; the others must equal it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import torch
+
+from .batchnorm import Statistics, batchnorm_modules, fixed, normalising, of_the_input, recording
+from .evaluator import Span
+
+
+class Direct:
+    """One forward pass a point through the objective's model.
+
+    Statistics of the whole data set need all samples in one pass, so that re-estimating them holds every activation
+    of one layer at once; :class:`~landscape_helpers.slices.layerwise.Layerwise` does not.
+    """
+
+    block = 1
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        objective = span.objective
+        self._model = objective.model
+        self._batches = list(objective.weighted())
+        self._whole: torch.Tensor | None = None
+        self._ends: list[list[Statistics]] = []
+        policy = span.policy if batchnorm_modules(self._model) else None
+        self._policy = policy
+        if policy is not None:
+            xs = [x for _, x, _ in self._batches]
+            self._whole = torch.cat(xs) if len(xs) > 1 else xs[0]
+            if policy != "re-estimated":
+                self._ends = [self._statistics(end) for end in ((0.0,), (1.0,))[: 2 if policy == "interpolated" else 1]]
+
+    def __call__(self, coordinates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values = [self._at(c) for c in coordinates]
+        return np.array([loss for loss, _ in values]), np.array([right for _, right in values])
+
+    def _at(self, coordinates: np.ndarray) -> tuple[float, float]:
+        objective = self._span.objective
+        objective.move(self._span.point(coordinates))
+        outputs = self._outputs(coordinates)
+        loss, right = 0.0, 0
+        for (share, _, y), output in zip(self._batches, outputs, strict=True):
+            loss += share * float(objective.loss_function(output, y))
+            if self._span.accuracy:
+                right += int((output.argmax(-1) == y).sum())
+        return loss, right / objective.n if self._span.accuracy else np.nan
+
+    def _outputs(self, coordinates: np.ndarray) -> list[torch.Tensor]:
+        if self._policy == "re-estimated" and self._whole is not None:
+            with normalising(self._model, of_the_input):
+                return list(self._model(self._whole).split([len(x) for _, x, _ in self._batches]))
+        outputs = []
+        for _, x, _ in self._batches:
+            with self._rule(coordinates):
+                outputs.append(self._model(x))
+        return outputs
+
+    def _rule(self, coordinates: np.ndarray) -> AbstractContextManager[None]:
+        if self._policy is None:
+            return nullcontext()
+        statistics = self._ends[0]
+        if self._policy == "interpolated":
+            share = float(coordinates[-1])
+            statistics = [a.towards(b, share) for a, b in zip(*self._ends, strict=True)]
+        return normalising(self._model, fixed(statistics))
+
+    def _statistics(self, coordinates: tuple[float, ...]) -> list[Statistics]:
+        """Those of the whole data set, of every call in order."""
+        span = self._span
+        span.objective.move(span.point(np.resize(np.array(coordinates), len(span.directions))))
+        span.objective.counts.forward += 1
+        found: list[Statistics] = []
+        own = span.policy == "frozen" and span.objective.batchnorm == "frozen"
+        with normalising(self._model, recording(found, own)):
+            self._model(self._whole)
+        return found
