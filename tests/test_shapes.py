@@ -1,0 +1,312 @@
+"""Shapes of curves and surfaces whose class is known from their formula."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from landscape_helpers import shapes
+
+GRIDS = {
+    "41": np.linspace(-1, 1, 41),
+    "81": np.linspace(-1, 1, 81),
+    "long": np.linspace(-1, 2, 61),
+    "off": np.linspace(-1, 2, 41),  # has no point at the origin
+    "wide": np.linspace(-1.25, 1.75, 121),
+}
+CURVES = {
+    "v-basin": lambda t: np.abs(t) ** 1.5 + 0.3,
+    "v-side": lambda t: np.cosh(2 * (t - 0.4)),
+    "w-basin": lambda t: (t * (t - 0.85)) ** 2 + 0.1 * t,
+    "w-peak": lambda t: (t**2 - 0.35) ** 2,
+    "vvv-basin": lambda t: (t * (t - 0.45) * (t - 0.9)) ** 2,
+}
+COUNTS = {"v-basin": 1, "v-side": 1, "w-basin": 3, "w-peak": 3, "vvv-basin": 5}
+
+
+def printed_count(y: np.ndarray) -> int:
+    """The product test of App. A.3, as printed."""
+    return sum((y[t] - y[t + 1]) * (y[t] - y[t - 1]) > 0 for t in range(1, len(y) - 1))
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+@pytest.mark.parametrize("label", CURVES)
+def test_the_five_classes(label, grid):
+    y = CURVES[label](grid)
+    shape = shapes.describe(grid, y)
+    assert (shape.label, shape.count, shape.ties) == (label, COUNTS[label], 0)
+    assert shapes.classify(grid, y) == label and shapes.count_stationary(y) == printed_count(y)
+    assert not shape.weak
+    assert len(shape.minima) == (COUNTS[label] + 1) // 2 and len(shape.maxima) == COUNTS[label] // 2
+
+
+def test_extrema_are_placed():
+    grid = GRIDS["81"]
+    shape = shapes.describe(grid, CURVES["w-peak"](grid))
+    step, well = 0.025, math.sqrt(0.35)
+    assert shape.minima == pytest.approx((-well, well), abs=step)
+    assert shape.maxima == pytest.approx((0,), abs=1e-12)
+    assert shape.at_origin == "maximum" and shape.loss == pytest.approx(0.35**2)
+
+
+@given(st.lists(st.integers(-5, 5), min_size=3, max_size=30))
+def test_the_count_is_the_printed_one(values):
+    y = np.array(values, dtype=float)
+    at = shapes.stationary_points(y)
+    assert len(at) == printed_count(y) == shapes.count_stationary(y)
+    assert all((y[t] - y[t + 1]) * (y[t] - y[t - 1]) > 0 for t in at)
+
+
+def test_the_count_survives_differences_whose_product_underflows():
+    y = np.array([2e-200, 1e-200, 2e-200])
+    assert printed_count(y) == 0  # in doubles
+    assert shapes.count_stationary(y) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([3, 2, 1, 0, 0, 0, 1, 2, 3], ("v-basin", 0, 1)),  # a flat bottom at the origin
+        ([3, 3, 3, 1, 0, 1, 3, 3, 3], ("v-basin", 1, 0)),  # saturated on both sides
+        ([4, 3, 2, 2, 1, 2, 2, 3, 4], ("v-basin", 1, 0)),  # a ledge is no extremum
+        ([6, 5, 5, 4, 3, 2, 1, 1, 2], ("v-side", 0, 1)),
+        ([3, 1, 2, 4, 4, 4, 2, 1, 3], ("w-peak", 2, 1)),
+        ([3, 1, 3, 1, 0, 1, 4, 4, 2], ("other", 3, 1)),  # the flat top would be missed and a w-basin seen
+        ([1, 1, 1, 1, 1, 1, 1, 1, 1], ("other", 0, 0)),
+        ([5, 4, 3, 2, 1, 1, 1, 1, 1], ("other", 0, 0)),  # falls no further from the origin
+        ([5, 4, 3, 3, 3, 2, 1, 1, 1], ("v-side", 0, 0)),
+    ],
+)
+def test_plateaus_and_ties(values, expected):
+    shape = shapes.describe(np.arange(-4, 5), values)
+    assert (shape.label, shape.count, shape.ties) == expected
+
+
+@pytest.mark.parametrize(
+    ("formula", "label", "weak"),
+    [
+        (lambda t: -(t**2), "w-peak", True),  # the view ends before either minimum
+        (lambda t: (t**2 - 0.35) ** 2 - 0.95 * t**3, "w-peak", True),  # before one of them
+        (lambda t: np.exp(-t), "v-side", False),
+        (lambda t: np.exp(t), "v-side", False),
+        (lambda t: -np.abs(t - 0.5), "other", False),  # a peak elsewhere
+        (lambda t: np.cos(20 * t), "other", False),  # ragged, although it falls on both sides
+        (lambda t: (t - 0.35) ** 2 * (t + 0.65) ** 2, "other", False),  # on the flank of the barrier
+        (lambda t: ((t - 0.6) ** 2 - 0.04) ** 2, "other", False),  # above the barrier, outside either well
+        (lambda t: t**2 - 1.2 * t**4, "other", False),  # a basin that ends
+    ],
+)
+def test_what_is_seen_from_the_origin(formula, label, weak):
+    grid = GRIDS["41"]
+    shape = shapes.describe(grid, formula(grid))
+    assert (shape.label, shape.weak) == (label, weak)
+
+
+@pytest.mark.parametrize(("well", "label"), [(0.0, "v-basin"), (0.05, "v-basin"), (0.1, "v-side"), (-0.1, "v-side")])
+def test_a_minimum_is_at_the_origin_within_one_grid_step(well, label):
+    grid = GRIDS["41"]
+    assert shapes.classify(grid, (grid - well) ** 2) == label
+    assert shapes.classify(grid, (grid - well) ** 2, tolerance=2) == "v-basin"
+    assert shapes.classify(grid, (grid - well) ** 2, tolerance=0) == ("v-basin" if well == 0 else "v-side")
+
+
+@pytest.mark.parametrize("label", CURVES)
+def test_the_origin_moves_the_class(label):
+    """The same curve seen from far up its right flank is no longer what it is called after."""
+    grid = np.linspace(-3, 1, 161)
+    y = CURVES[label](grid + 2)
+    assert shapes.describe(grid, y).count == COUNTS[label]
+    assert shapes.classify(grid, y) == ("v-side" if COUNTS[label] == 1 else "other")
+
+
+def test_a_grid_of_any_spacing():
+    grid = np.sinh(np.linspace(-3, 3, 61)) / math.sinh(3)
+    for label in ("v-basin", "w-peak", "v-side"):
+        assert shapes.classify(grid, CURVES[label](grid)) == label
+
+
+def test_values_that_are_not_finite_count_as_infinite():
+    grid = np.arange(-4.0, 5)
+    nan, inf = math.nan, math.inf
+    assert shapes.classify(grid, [nan, inf, 2, 1, 0, 1, 2, -inf, nan]) == "v-basin"
+    assert shapes.count_stationary([nan, inf, 2, 1, 0, 1, 2, -inf, nan]) == 1
+    assert shapes.classify(grid, [3, 1, nan, 1, 0, 1, 2, 3, 4]) == "w-basin"  # one blown-up point is a barrier
+    assert shapes.classify(grid, [3, 2, 1, 2, nan, 2, 1, 2, 3]) == "other"  # no class without a loss at the origin
+    assert shapes.describe(grid, [nan] * 9).label == "other"
+
+
+def test_noise_is_counted_and_clipping_takes_what_lies_above():
+    grid = GRIDS["41"]
+    ragged = 10 * grid**2 + np.where(np.abs(grid) > 0.5, (-1.0) ** np.arange(41), 0)
+    shape = shapes.describe(grid, ragged)
+    assert shape.label == "other" and shape.count > 5
+    assert shapes.classify(grid, np.minimum(ragged, math.log(5))) == "v-basin"
+
+
+def test_peak_height():
+    grid = GRIDS["41"]
+    lopsided = np.where(grid < 0, 1 - 0.3 * np.sin(-math.pi * grid), 1 - 0.8 * np.sin(math.pi * grid))
+    assert shapes.peak_height(grid, lopsided) == pytest.approx(0.3)
+    assert shapes.peak_height(grid, CURVES["v-basin"](grid)) == 0
+    assert shapes.peak_height(grid, CURVES["v-side"](grid)) == 0  # falls on one side only
+    assert shapes.peak_height(grid, np.where(grid > 0.5, math.nan, -np.abs(grid))) == pytest.approx(0.5)
+
+
+def test_barrier_height():
+    grid = GRIDS["long"]
+    hill = 0.4 * np.sin(math.pi * grid) + 1 + 0.5 * grid  # 0.4 above the chord from (0, 1) to (1, 1.5)
+    assert shapes.barrier_height(grid, hill) == pytest.approx(0.4)
+    assert shapes.barrier_height(grid, grid**2) == 0
+    assert shapes.barrier_height(grid - 0.5, hill, ends=(-0.5, 0.5)) == pytest.approx(0.4)
+    assert shapes.barrier_height(grid, np.where(grid == grid[30], math.nan, hill)) == math.inf
+    assert math.isnan(shapes.barrier_height(grid, np.where(np.abs(grid) < 1e-9, math.nan, hill)))
+
+
+def test_confidence_over_seeds_and_grids():
+    grid = GRIDS["81"]
+    same = shapes.confidence(grid, [a * CURVES["w-peak"](grid) for a in (1, 2, 3)])
+    assert (same.label, same.seeds, same.grids, same.value) == ("w-peak", 1, 1, 1)
+    assert (same.fine_count, same.coarse_count) == (3, 3)
+    split = shapes.confidence(grid, [CURVES[k](grid) for k in ("v-side", "v-side", "v-basin", "v-side")])
+    assert (split.label, split.seeds, split.value) == ("v-side", 0.75, 0.75)
+    # Ripples between the points of the coarse grid are seen by the fine one alone.
+    ripple = 10 * grid**2 + 0.3 * (-1.0) ** np.arange(81)
+    seen = shapes.confidence(grid, ripple)
+    assert seen.fine == ("other",) and seen.coarse == ("v-basin",)
+    assert (seen.label, seen.seeds, seen.grids, seen.value) == ("other", 1, 0, 0)
+    assert seen.fine_count > 5 and seen.coarse_count == 1
+    # A minimum one coarse step away is at the origin on the coarse grid only.
+    shifted = shapes.confidence(grid, (grid - 0.05) ** 2)
+    assert (shifted.fine, shifted.coarse) == (("v-side",), ("v-basin",))
+
+
+def test_the_coarse_grid_keeps_the_origin():
+    grid = np.linspace(-0.9, 1, 39)  # the origin is the 18th of 38 steps
+    peak = np.where(np.abs(grid) < 1e-9, 1.0, np.abs(grid))
+    assert shapes.confidence(grid, peak).coarse == ("w-peak",)
+    odd = grid[1:]
+    assert shapes.confidence(odd, peak[1:]).coarse == ("w-peak",)
+
+
+# Invariance
+
+
+curves = st.lists(st.integers(0, 6), min_size=5, max_size=25)
+
+
+@given(curves, st.data())
+def test_mirroring_the_curve_leaves_its_shape(values, data):
+    start = data.draw(st.integers(0, len(values) - 1))
+    half = data.draw(st.sampled_from([0.0, 0.25, 0.5]))
+    assume(start + half <= len(values) - 1)
+    grid, y = np.arange(len(values)) - start - half, np.array(values, dtype=float)
+    shape, mirrored = shapes.describe(grid, y), shapes.describe(-grid[::-1], y[::-1])
+    assert mirrored.label == shape.label and mirrored.weak == shape.weak and mirrored.at_origin == shape.at_origin
+    assert (mirrored.count, mirrored.ties, mirrored.loss) == (shape.count, shape.ties, shape.loss)
+    assert tuple(-t for t in reversed(mirrored.minima)) == shape.minima
+    assert shapes.peak_height(grid, y) == shapes.peak_height(-grid[::-1], y[::-1])
+
+
+@given(
+    curves,
+    st.data(),
+    st.floats(1e-3, 1e3),
+    st.floats(1e-3, 1e3),
+    st.integers(-1000, 1000),
+)
+def test_the_units_of_loss_and_lambda_do_not_matter(values, data, loss_scale, view_scale, shift):
+    start = data.draw(st.integers(0, len(values) - 1))
+    grid, y = np.arange(len(values), dtype=float) - start, np.array(values, dtype=float)
+    shape, scaled = shapes.describe(grid, y), shapes.describe(view_scale * grid, loss_scale * y)
+    assert (scaled.label, scaled.count, scaled.ties, scaled.weak) == (shape.label, shape.count, shape.ties, shape.weak)
+    assert scaled.minima == pytest.approx([view_scale * t for t in shape.minima])
+    assert shapes.classify(grid, y + shift) == shape.label
+    assert shapes.peak_height(grid, loss_scale * y) == pytest.approx(loss_scale * shapes.peak_height(grid, y))
+
+
+# Surfaces
+
+
+def surface(formula, n1=41, n2=31, s=1.0):
+    at1, at2 = np.linspace(-s, s, n1), np.linspace(-s, s, n2)
+    return SimpleNamespace(at1=at1, at2=at2, losses=formula(at1[:, None], at2[None, :]))
+
+
+@pytest.mark.parametrize(
+    ("formula", "kind"),
+    [
+        (lambda a, b: 3 * a**2 + b**2 + 0 * a * b, "bowl"),
+        (lambda a, b: (a**2 + b**2 - 0.3) ** 2, "wine-bottle"),
+        (lambda a, b: -(a**2) - 2 * b**2, "wine-bottle"),  # the view ends before the walls
+        (lambda a, b: 4 * a**2 - b**2, "saddle"),
+        (lambda a, b: b**2 - 0.2 * a**2, "saddle"),
+        (lambda a, b: a * b, "saddle"),
+        (lambda a, b: a**2 + b**2 - 3 * a * b, "saddle"),  # both axes rise
+        (lambda a, b: (a - 0.5) ** 2 + b**2, "other"),
+        (lambda a, b: a + 2 * b, "other"),
+        (lambda a, b: 0 * a * b, "other"),
+        (lambda a, b: a**3 - 3 * a * b**2, "other"),  # a monkey saddle
+    ],
+)
+def test_surfaces(formula, kind):
+    s = surface(formula)
+    assert shapes.surface_kind(s.at1, s.at2, s.losses) == kind
+    assert shapes.surface_kind(s.at2, s.at1, s.losses.T) == kind
+    assert shapes.surface_kind(s.at1, s.at2, s.losses[::-1]) == kind
+    assert shapes.surface_kind(5 * s.at1, 0.1 * s.at2, 7 * s.losses + 1) == kind
+
+
+def test_a_blown_up_rim_does_not_change_a_surface_and_a_blown_up_origin_has_none():
+    s = surface(lambda a, b: 4 * a**2 - b**2)
+    s.losses[0] = math.nan
+    assert shapes.surface_kind(s.at1, s.at2, s.losses) == "saddle"
+    s.losses[20, 15] = math.inf
+    assert shapes.surface_kind(s.at1, s.at2, s.losses) == "other"
+
+
+def test_minima_of_surface_by_brute_force():
+    y = np.random.default_rng(0).integers(0, 9, (12, 9)).astype(float)
+    y[3, 4] = math.nan
+    clean = np.where(np.isnan(y), math.inf, y)
+    expected = [
+        [i, j]
+        for i in range(1, 11)
+        for j in range(1, 8)
+        if all(clean[i, j] < clean[i + a, j + b] for a in (-1, 0, 1) for b in (-1, 0, 1) if (a, b) != (0, 0))
+    ]
+    assert expected and shapes.minima_of_surface(y).tolist() == expected
+
+
+def test_two_wells_of_a_surface():
+    s = surface(lambda a, b: (a**2 - 0.25) ** 2 + b**2)
+    assert [(round(s.at1[i], 2), round(s.at2[j], 2)) for i, j in shapes.minima_of_surface(s.losses)] == [
+        (-0.5, 0.0),
+        (0.5, 0.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: shapes.classify([0.0], [1.0]), r"at least three points to have a shape, got losses of shape \(1,\)"),
+        (lambda: shapes.classify([-1, 0, 1], [1, 2, 3, 4]), r"one shape, got \(3,\) and \(4,\)"),
+        (lambda: shapes.classify([1, 0, -1], [1, 2, 3]), "ascending"),
+        (lambda: shapes.classify([0, math.nan, 1], [1, 2, 3]), "finite, ascending"),
+        (lambda: shapes.classify([1, 2, 3], [1, 2, 3]), "leaves out the origin"),
+        (lambda: shapes.classify([-1, 0, 1], [1, 2, 3], tolerance=-1), "not negative, got -1"),
+        (lambda: shapes.stationary_points([[1, 2, 3]]), "at least three points"),
+        (lambda: shapes.peak_height([-1, 0, 1], [1, math.nan, 1]), "not finite"),
+        (lambda: shapes.barrier_height([-1, 0, 1], [1, 2, 3], ends=(0, 2)), r"within the grid \[-1, 1\], got \(0, 2\)"),
+        (lambda: shapes.confidence([-1, 0, 1], [[1, 2, 3]]), "T >= 5"),
+        (lambda: shapes.confidence(np.arange(5), np.ones((2, 6))), r"got \(5,\) and \(2, 6\)"),
+        (lambda: shapes.minima_of_surface(np.ones((2, 5))), "three points along each axis"),
+        (lambda: shapes.surface_kind(np.arange(3), np.arange(4), np.ones((4, 3))), r"shape \(3, 4\) of the axes"),
+    ],
+)
+def test_bad_input_gets_one_clear_line(call, message):
+    with pytest.raises(ValueError, match=message) as error:
+        call()
+    assert "\n" not in str(error.value)
