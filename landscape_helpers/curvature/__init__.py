@@ -5,6 +5,7 @@ from .noise import LossChange, loss_change
 from .operator import HessianAt
 from .quadratic import Quadratic, quadratic_model, segments
 from .secant import secant_curvature
+from .trace import Trace, trace
 
 __all__ = [
     "Eigenpairs",
@@ -12,10 +13,12 @@ __all__ = [
     "LossChange",
     "OverflowedCurvature",
     "Quadratic",
+    "Trace",
     "both_ends",
     "loss_change",
     "quadratic_model",
     "secant_curvature",
     "segments",
     "top_eigenpairs",
+    "trace",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..objective import Objective
+from .operator import HessianAt
 
 BLOCK = 10  # draws held at once
 
@@ -133,21 +134,22 @@ def loss_change(
     generator = torch.Generator().manual_seed(seed)
     slopes, curvatures, squares, norms = (np.empty(draws) for _ in range(4))
     measured = np.empty((draws, len(scales)))
-    for first in range(0, draws, BLOCK):
-        block = range(first, min(first + BLOCK, draws))
-        noise = torch.stack(
-            [torch.randn(objective.parameters, generator=generator, dtype=objective.dtype) for _ in block], 1
-        )
-        noise = sigma * noise.to(objective.device)
-        products = objective.hvp(theta, noise)
-        for j, m in enumerate(block):
-            epsilon, product = noise[:, j].double(), products[:, j].double()
-            slopes[m], curvatures[m] = float(epsilon @ g), float(epsilon @ product)
-            squares[m], norms[m] = float(product @ product), float(epsilon.norm())
-            if measure:
-                measured[m] = [objective.loss(theta + s * noise[:, j]) - loss for s in scales.tolist()]
-        if progress is not None:
-            progress(block.stop)
+    with HessianAt(objective, theta) as hessian:
+        for first in range(0, draws, BLOCK):
+            block = range(first, min(first + BLOCK, draws))
+            noise = torch.stack(
+                [torch.randn(objective.parameters, generator=generator, dtype=objective.dtype) for _ in block], 1
+            )
+            noise = sigma * noise.to(objective.device)
+            products = hessian.product(noise)
+            for j, m in enumerate(block):
+                epsilon, product = noise[:, j].double(), products[:, j].double()
+                slopes[m], curvatures[m] = float(epsilon @ g), float(epsilon @ product)
+                squares[m], norms[m] = float(product @ product), float(epsilon.norm())
+                if measure:
+                    measured[m] = [objective.loss(theta + s * noise[:, j]) - loss for s in scales.tolist()]
+            if progress is not None:
+                progress(block.stop)
     root = np.sqrt(draws)
     return LossChange(
         lambdas=scales,
@@ -162,7 +164,7 @@ def loss_change(
         trace_square=float(squares.mean() / sigma**2),
         trace_square_error=float(squares.std(ddof=1) / sigma**2 / root),
         displacements=np.outer(norms, np.abs(scales)) / float(theta.double().norm()),
-        products=draws,
+        products=hessian.products,
         seed=seed,
     )
 

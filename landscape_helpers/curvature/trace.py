@@ -1,0 +1,195 @@
+"""The trace of the Hessian: without sampling where the network allows it, with a standard error elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..objective import Objective
+from .operator import HessianAt
+from .piecewise import why_not_piecewise_affine, why_samples_are_coupled
+from .sample_gradients import MEMORY, SampleGradients
+
+METHODS = ("auto", "exact", "hutchinson", "hutch++")
+BLOCK = 10  # vectors a block of products
+PROBE = 2  # samples that tell how much memory one of them takes
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The trace of the Hessian, loss per squared unit of theta, and how it was found.
+
+    Attributes:
+        value: tr H.
+        error: standard error of ``value``; 0 where nothing was sampled.
+        exact: whether the value is free of sampling error.
+        products: Hessian-vector products used.
+        method: "exact", "hutchinson" or "hutch++".
+        reason: why an exact value was not to be had; empty where it is exact or was not asked for.
+    """
+
+    value: float
+    error: float
+    exact: bool
+    products: int
+    method: str
+    reason: str = ""
+
+
+def trace(objective: Objective, theta: torch.Tensor, probes: int = 100, seed: int = 0, method: str = "auto") -> Trace:
+    r"""The trace of the Hessian at theta.
+
+    **Exact.** With outputs f and :math:`A_i=\nabla_f^2\ell(f(x_i),y_i)` the Hessian is
+
+    .. math::
+
+        H = \frac1n\sum_i J_i^\top A_i J_i + \frac1n\sum_i\sum_c \frac{\partial\ell_i}{\partial f_c}\nabla^2 f_c(x_i).
+
+    Where f is piecewise affine in every single parameter, the second sum has no diagonal, and
+
+    .. math::
+
+        \mathrm{tr}\,H = \frac1n\sum_i\sum_k\|J_i^\top s_{ik}\|^2,\qquad \sum_k s_{ik}s_{ik}^\top=A_i,
+
+    C backward passes for C outputs and no matrix: the squared gradient norms of samples follow from the layers' inputs
+    and the gradients at their outputs. For the cross-entropy :math:`s_{ic}=\sqrt{p_{ic}}\,(e_c-p_i)`. Guarded by
+    :func:`why_not_piecewise_affine`, which looks at the operations of a forward pass: for tanh the
+    two traces differ by most of their size.
+
+    **Estimated.** Hutchinson (1990): the mean of :math:`v^\top Hv` over vectors of random signs. Hutch++ (Meyer, Musco,
+    Musco, Woodruff 2021): a third of the products finds a subspace with the leading curvature, a third takes its trace
+    exactly, and the last third samples the rest; far better where few directions carry the trace, at the memory of
+    ``probes / 3`` vectors.
+
+    Args:
+        objective: the loss.
+        theta: the point (P,).
+        probes: Hessian-vector products to spend on an estimate, at least 2 (6 for Hutch++); 100 is PyHessian's default.
+        seed: of the random vectors.
+        method: "auto" is exact where it can be and Hutchinson's estimate elsewhere; "exact" raises where it cannot.
+
+    Raises:
+        ValueError: theta of the wrong length; an unknown method; too few probes; ``"exact"`` for a network whose
+            operations do not allow it.
+    """
+    if theta.shape != (objective.parameters,):
+        raise ValueError(f"theta must have shape ({objective.parameters},), got {tuple(theta.shape)}")
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}")
+    least = 6 if method == "hutch++" else 2
+    if probes < least:
+        raise ValueError(f"probes must be at least {least} for a standard error, got {probes}")
+    if method == "hutchinson":
+        return _hutchinson(objective, theta, probes, seed, "")
+    if method == "hutch++":
+        return _hutch_plus_plus(objective, theta, probes, seed)
+    reason = why_not_piecewise_affine(objective, theta) or why_samples_are_coupled(objective, theta)
+    if reason is None:
+        return Trace(_exact(objective, theta), 0.0, True, 0, "exact")
+    if method == "exact":
+        raise ValueError(
+            f"tr H is exact only for outputs that are piecewise affine in every parameter, but {reason}: "
+            "choose method='hutchinson' or 'hutch++'"
+        )
+    return _hutchinson(objective, theta, probes, seed, reason)
+
+
+def _exact(objective: Objective, theta: torch.Tensor) -> float:
+    objective.move(theta)
+    total, size = 0.0, 0
+    for _, x, y in objective.weighted():
+        if not size:
+            size = max(1, MEMORY // max(1, SampleGradients(objective, x[:PROBE]).held))
+        for part, labels in zip(x.split(size), y.split(size), strict=True):
+            samples = SampleGradients(objective, part)
+            for cotangent, sign in output_factors(objective, samples.outputs.detach(), labels):
+                total += float((samples.squared_norms(cotangent) * sign).sum())
+    return total / objective.n
+
+
+def output_factors(
+    objective: Objective, outputs: torch.Tensor, y: torch.Tensor
+) -> Iterator[tuple[torch.Tensor, torch.Tensor | float]]:
+    r"""Cotangents s and signs with :math:`\sum_k\pm s_{ik}s_{ik}^\top=A_i`, a sample's Hessian by its outputs.
+
+    Closed forms for the cross-entropy of (n, C) outputs and the mean squared error; for any other loss the matrices
+    :math:`A_i` by automatic differentiation, and their eigenvectors.
+    """
+    loss, width = objective.loss_function, outputs[0].numel()
+    if loss is F.cross_entropy and outputs.dim() == 2:
+        p = outputs.softmax(1)
+        share = 1.0 if not y.is_floating_point() else y.sum(1, keepdim=True).clamp_min(0).sqrt()
+        for c in range(width):
+            root = p[:, c : c + 1].sqrt() * share
+            s = -p * root
+            s[:, c : c + 1] += root
+            yield s, 1.0
+        return
+    if loss is F.mse_loss and outputs.shape == y.shape:
+        for c in range(width):
+            s = torch.zeros(len(outputs), width, dtype=outputs.dtype, device=outputs.device)
+            s[:, c] = (2 / width) ** 0.5
+            yield s.view_as(outputs), 1.0
+        return
+    values, vectors = torch.linalg.eigh(_output_hessians(objective, outputs, y).double())
+    for k in range(width):
+        s = vectors[:, :, k] * values[:, k : k + 1].abs().sqrt()
+        yield s.to(outputs.dtype).view_as(outputs), values[:, k].sign()
+
+
+def _output_hessians(objective: Objective, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """(n, m, m) second derivatives of n times the loss by the outputs of each sample, m numbers a sample."""
+    n, width = len(outputs), outputs[0].numel()
+    hessians = torch.zeros(n, width, width, dtype=outputs.dtype, device=outputs.device)
+    with torch.enable_grad():
+        f = outputs.clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(n * objective.loss_function(f, y), f, create_graph=True)
+        if not gradient.requires_grad:
+            return hessians  # a loss of straight lines
+        for c in range(width):
+            column = torch.autograd.grad(gradient.reshape(n, width)[:, c].sum(), f, retain_graph=True)[0]
+            hessians[:, c] = column.reshape(n, width)
+    return hessians
+
+
+def _hutchinson(objective: Objective, theta: torch.Tensor, probes: int, seed: int, reason: str) -> Trace:
+    with HessianAt(objective, theta) as hessian:
+        values = _samples(hessian, probes, torch.Generator().manual_seed(seed), None)
+    error = float(values.std(ddof=1) / np.sqrt(probes))
+    return Trace(float(values.mean()), error, False, hessian.products, "hutchinson", reason)
+
+
+def _hutch_plus_plus(objective: Objective, theta: torch.Tensor, probes: int, seed: int) -> Trace:
+    rank = min(probes // 3, objective.parameters)
+    generator = torch.Generator().manual_seed(seed)
+    with HessianAt(objective, theta) as hessian:
+        sketch = torch.cat([hessian.product(signs) for signs in _signs(hessian, rank, generator)], 1)
+        basis, _ = torch.linalg.qr(sketch)
+        captured = sum(float((q.double() * hessian.product(q).double()).sum()) for q in basis.split(BLOCK, 1))
+        values = _samples(hessian, probes - 2 * rank, generator, basis)
+    error = float(values.std(ddof=1) / np.sqrt(len(values)))
+    return Trace(captured + float(values.mean()), error, False, hessian.products, "hutch++")
+
+
+def _samples(hessian: HessianAt, probes: int, generator: torch.Generator, basis: torch.Tensor | None) -> np.ndarray:
+    """(probes,) values of v'Hv, v projected away from the columns of ``basis``."""
+    values: list[float] = []
+    for v in _signs(hessian, probes, generator):
+        if basis is not None:
+            v = v - basis @ (basis.T @ v)
+        values += (v.double() * hessian.product(v).double()).sum(0).tolist()
+    return np.array(values)
+
+
+def _signs(hessian: HessianAt, count: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
+    """Blocks (P, k) of random signs, ``count`` columns in all; a column does not depend on the blocks."""
+    for first in range(0, count, BLOCK):
+        columns = [
+            torch.randint(0, 2, (hessian.parameters,), generator=generator) * 2 - 1
+            for _ in range(first, min(first + BLOCK, count))
+        ]
+        yield torch.stack(columns, 1).to(hessian.device, hessian.dtype)
