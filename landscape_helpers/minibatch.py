@@ -21,13 +21,18 @@ class MiniBatches:
         seed: of the order.
 
     Raises:
-        ValueError: a batch size out of range.
+        ValueError: a batch size out of range, or an objective whose BatchNorm needs all samples at once.
     """
 
     def __init__(self, objective: Objective, batch_size: int, seed: int = 0) -> None:
         if isinstance(batch_size, bool) or not 1 <= batch_size <= objective.n:
             raise ValueError(
                 f"batch_size must lie between 1 and the number of samples {objective.n}, got {batch_size!r}"
+            )
+        if objective.batchnorm == "whole" and batch_size < objective.n:
+            raise ValueError(
+                f"batchnorm='whole' normalises with all {objective.n} samples, which a mini-batch of {batch_size} does "
+                "not hold: make the objective with batchnorm='batch' or 'frozen'"
             )
         self.objective, self.batch_size, self.seed = objective, int(batch_size), seed
         pieces = list(objective.weighted())

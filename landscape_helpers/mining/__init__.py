@@ -1,0 +1,7 @@
+"""Searching for directions along which the loss has a rarer shape, and what chance finds at the same cost."""
+
+from .result import Mined
+from .vvv_basin import vvv_basin
+from .w_peak import w_peak
+
+__all__ = ["Mined", "vvv_basin", "w_peak"]

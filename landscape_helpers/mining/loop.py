@@ -1,0 +1,193 @@
+"""The loop that both mining algorithms share: epochs, batches, a random lambda each, records, resuming."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray
+
+from ..descent.checkpoint import Checkpoint
+from ..minibatch import MiniBatches
+from ..objective import Objective
+from .result import Mined
+
+Progress = Callable[[int, int, float], None]
+Update = Callable[[torch.Tensor, torch.Tensor, float, torch.Tensor], tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """One mining algorithm.
+
+    Attributes:
+        theta: the point (P,) that stays fixed.
+        start: where the vector (P,) that is updated starts.
+        is_point: the vector is a point, and the direction leads from theta to it; else it is the direction.
+        interval: epoch (from 0) -> the ends between which lambda is drawn uniformly.
+        update: (vector, batch, lambda, out) -> the batch's losses, the updated vector written to ``out``.
+        losses: name -> meaning of each loss that ``update`` returns.
+        gradients: gradients a batch.
+        settings: all that the trajectory depends on besides its vectors and data.
+    """
+
+    theta: torch.Tensor
+    start: torch.Tensor
+    is_point: bool
+    interval: Callable[[int], tuple[float, float]]
+    update: Update
+    losses: Mapping[str, str]
+    gradients: int
+    settings: tuple[object, ...]
+
+    def direction(self, vector: torch.Tensor) -> torch.Tensor:
+        return vector - self.theta if self.is_point else vector
+
+
+@dataclass
+class _Log:
+    """What has been recorded so far."""
+
+    lambdas: list[float] = field(default_factory=list)
+    losses: list[tuple[float, ...]] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
+
+
+def mine(
+    algorithm: Algorithm,
+    batches: MiniBatches,
+    epochs: int,
+    progress: Progress | None,
+    checkpoint: str | Path | None,
+    checkpoint_every: float,
+) -> Mined:
+    """Run an algorithm for its epochs, or until a loss is not finite."""
+    started = time.perf_counter()
+    file = Checkpoint(checkpoint, checkpoint_every) if checkpoint is not None else None
+    fingerprint = _fingerprint(algorithm, batches, epochs)
+    previous, log = algorithm.start.clone(), _Log()
+    vector, out = previous.clone(), torch.empty_like(previous)
+    if file is not None and (saved := file.load()) is not None:
+        _resume(saved, fingerprint, log, previous, vector)
+        started -= float(saved["seconds"])
+    size, status = math.ceil(batches.objective.n / batches.batch_size), "completed"
+    for epoch in range(len(log.norms), epochs):
+        draws, order = _lambdas(algorithm, batches.seed, epoch, size), list(batches.epoch(epoch + 1))
+        for b in range(len(log.lambdas) - epoch * size, size):
+            losses = algorithm.update(vector, order[b], draws[b], out)
+            finite = all(map(math.isfinite, losses))
+            if not (finite and bool(torch.isfinite(out.sum()))):
+                what = "gradient" if finite else "loss"
+                status = f"{what} became non-finite in epoch {epoch + 1}, batch {b + 1}"
+                vector = vector if finite else previous
+                break
+            log.lambdas.append(draws[b])
+            log.losses.append(losses)
+            previous, vector, out = vector, out, previous
+            if b + 1 == size:
+                log.norms.append(float(algorithm.direction(vector).double().norm()))
+            if progress is not None:
+                progress(len(log.lambdas), epochs * size, losses[0])
+            if file is not None and file.due():
+                seconds = np.array(time.perf_counter() - started)
+                file.save(_state(fingerprint, log, previous, vector) | {"seconds": seconds})
+        if status != "completed":
+            break
+    if file is not None:
+        file.clear()
+    return Mined(
+        direction=algorithm.direction(vector),
+        record=_record(algorithm, log, size, status),
+        status=status,
+        epochs=len(log.norms),
+        gradients=algorithm.gradients * _passes(len(log.lambdas), size, batches),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def check(objective: Objective, theta: torch.Tensor, epochs: int, lr: float, seed: int) -> torch.Tensor:
+    """Refuse what no mining can start from; return theta (P,) as the objective holds it."""
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, got {seed}")
+    if epochs < 1:
+        raise ValueError(f"epochs must be at least 1, got {epochs}")
+    if not (math.isfinite(lr) and lr > 0):
+        raise ValueError(f"lr must be a finite learning rate above 0, got {lr}")
+    return point(objective, theta, "theta")
+
+
+def point(objective: Objective, vector: torch.Tensor, name: str) -> torch.Tensor:
+    if vector.shape != (objective.parameters,):
+        raise ValueError(f"{name} must have shape ({objective.parameters},), got {tuple(vector.shape)}")
+    if not bool(torch.isfinite(vector).all()):
+        raise ValueError(f"{name} holds NaN or infinite values")
+    return vector.detach().to(objective.device, objective.dtype, copy=True)
+
+
+def _lambdas(algorithm: Algorithm, seed: int, epoch: int, batches: int) -> list[float]:
+    """One a batch, from a generator that seed and epoch alone decide, other than the one that orders the data."""
+    low, high = algorithm.interval(epoch)
+    return np.random.default_rng([seed, epoch]).uniform(low, high, batches).tolist()
+
+
+def _passes(steps: int, size: int, batches: MiniBatches) -> float:
+    """Passes over the data that so many batches make, ``size`` an epoch."""
+    epochs, rest = divmod(steps, size)
+    return epochs + rest * batches.batch_size / batches.objective.n
+
+
+def _record(algorithm: Algorithm, log: _Log, size: int, status: str) -> xarray.Dataset:
+    losses = np.array(log.losses, dtype=np.float64).reshape(-1, len(algorithm.losses))
+    epochs = len(log.norms)
+    means = losses[: epochs * size].reshape(epochs, size, -1).mean(axis=1)
+    variables: dict[str, tuple[str, np.ndarray, dict[str, str]]] = {
+        "lambda": ("step", np.array(log.lambdas), {"units": "1", "long_name": "place on the line"}),
+        "norm": ("epoch", np.array(log.norms), {"units": "parameter", "long_name": "length of the direction"}),
+    }
+    for i, (name, meaning) in enumerate(algorithm.losses.items()):
+        variables[name] = ("step", losses[:, i], {"units": "nat", "long_name": meaning})
+        variables[f"mean_{name}"] = ("epoch", means[:, i], {"units": "nat", "long_name": f"{meaning}, epoch's mean"})
+    coords = {"step": np.arange(len(losses)), "epoch": np.arange(1, epochs + 1)}
+    return xarray.Dataset(variables, coords=coords, attrs={"status": status})
+
+
+def _fingerprint(algorithm: Algorithm, batches: MiniBatches, epochs: int) -> np.ndarray:
+    digest = hashlib.sha256()
+    for vector in (algorithm.theta, algorithm.start):
+        digest.update(vector.cpu().numpy().tobytes())
+    objective = batches.objective
+    data = (objective.n, objective.batchnorm, str(objective.dtype), batches.batch_size, batches.seed, epochs)
+    digest.update(repr((data, algorithm.settings)).encode())
+    return np.frombuffer(digest.digest(), dtype=np.uint8)
+
+
+def _state(fingerprint: np.ndarray, log: _Log, previous: torch.Tensor, vector: torch.Tensor) -> dict[str, np.ndarray]:
+    return {
+        "fingerprint": fingerprint,
+        "previous": previous.cpu().numpy(),
+        "vector": vector.cpu().numpy(),
+        "lambdas": np.array(log.lambdas),
+        "losses": np.array(log.losses),
+        "norms": np.array(log.norms),
+    }
+
+
+def _resume(
+    saved: dict[str, np.ndarray], fingerprint: np.ndarray, log: _Log, previous: torch.Tensor, vector: torch.Tensor
+) -> None:
+    if not np.array_equal(saved["fingerprint"], fingerprint):
+        raise ValueError(
+            "the checkpoint was saved by another search (point, rate, epochs, seed, batch size or data size differ): "
+            "delete it or choose another file"
+        )
+    log.lambdas.extend(saved["lambdas"].tolist())
+    log.losses.extend(tuple(row) for row in saved["losses"].tolist())
+    log.norms.extend(saved["norms"].tolist())
+    previous.copy_(torch.as_tensor(saved["previous"]))
+    vector.copy_(torch.as_tensor(saved["vector"]))
