@@ -6,6 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from landscape_helpers.curvature import HessianAt
+from landscape_helpers.curvature.layer_rules import ELEMENTWISE
+from landscape_helpers.curvature.linearised import chain_of
 from landscape_helpers.objective import Objective
 
 GENERATOR_SEED = 5
@@ -163,6 +165,56 @@ def test_products_are_those_of_plain_double_backward(name, memory):
         assert relative(hessian.product(V[:, 1]), truth[:, 1]) < 1e-12
         assert hessian.product(V[:, :0]).shape == (objective.parameters, 0)
         assert hessian.products == 4
+
+
+CHAINS = {
+    "linear", "mlp", "tanh", "no bias", "conv", "strided", "overlapping pools", "dropout", "tied layer", "tied weight",
+    "frozen layer",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_way_taken_follows_from_what_the_modules_are(name):
+    """A layer of a subclass, with a hook, or without a rule sends the whole model down the general way."""
+    objective = objective_of(name)
+    assert (chain_of(objective.model) is not None) == (name in CHAINS)
+
+
+def test_a_container_of_another_name_is_a_chain_and_one_with_its_own_forward_is_not():
+    class Block(nn.Sequential):
+        pass
+
+    class Twice(nn.Sequential):
+        def forward(self, x):
+            return super().forward(super().forward(x))
+
+    assert len(chain_of(nn.Sequential(Block(nn.Linear(2, 2), nn.Tanh()), nn.Linear(2, 2)))) == 3
+    assert chain_of(nn.Sequential(Twice(nn.Linear(2, 2), nn.Tanh()), nn.Linear(2, 2))) is None
+    patched = nn.Linear(2, 2)
+    patched.forward = lambda x: x
+    assert chain_of(nn.Sequential(patched)) is None
+
+
+ACTIVATIONS = [activation for activation in ELEMENTWISE if activation is not nn.ReLU]
+
+
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, lambda: nn.ReLU(inplace=True)])
+def test_every_activation_with_a_rule(activation):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 6), activation(), nn.Linear(6, 5), activation(), nn.Linear(5, 3)).double()
+    x, y = 2 * torch.randn(11, 4, dtype=torch.float64), torch.randint(0, 3, (11,))
+    objective = Objective(model, x, y)
+    V = vectors_for(objective)
+    assert chain_of(objective.model) is not None
+    assert relative(HessianAt(objective, objective.theta).product(V), objective.hvp(objective.theta, V)) < 1e-12
+
+
+def test_sequences_of_tokens_through_linear_layers():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 6), nn.GELU(), nn.Linear(6, 5), nn.Flatten(), nn.Linear(35, 3)).double()
+    objective = Objective(model, torch.randn(9, 7, 4, dtype=torch.float64), torch.randint(0, 3, (9,)), batch_size=4)
+    V = vectors_for(objective)
+    assert relative(HessianAt(objective, objective.theta).product(V), objective.hvp(objective.theta, V)) < 1e-12
 
 
 @pytest.mark.parametrize("name", MODELS)

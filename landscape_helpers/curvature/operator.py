@@ -9,6 +9,7 @@ import torch
 
 from ..objective import Objective
 from .graphs import GradientGraphs, free_memory
+from .linearised import Linearised
 
 # Share of the free memory that products at one point may hold on to, and the most they ask for unasked.
 MEMORY_SHARE = 0.5
@@ -39,6 +40,9 @@ class HessianAt:
     Other calls on the same objective in between (which move its private model) are noticed, and the model is put back:
     the products stay those at ``theta``.
 
+    A chain of known layers (:mod:`~landscape_helpers.curvature.linearised`) is differentiated layer by layer; any other
+    model through a retained graph of its gradient (:mod:`~landscape_helpers.curvature.graphs`). Both are exact.
+
     For ReLU networks this is the Hessian of the smooth piece that theta lies in.
 
     Args:
@@ -64,7 +68,7 @@ class HessianAt:
         self.products = 0
         if memory is None:
             memory = min(int(MEMORY_SHARE * free_memory(objective.device)), MOST_MEMORY)
-        self._products: Products = GradientGraphs(objective, memory)
+        self._products: Products = Linearised.of(objective, memory) or GradientGraphs(objective, memory)
         self._versions = self._current_versions()
 
     @property

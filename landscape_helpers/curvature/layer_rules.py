@@ -1,0 +1,142 @@
+r"""How tangents and adjoint tangents pass through one layer: the rules of the R-operator.
+
+With :math:`R\{\cdot\}` the derivative along a direction v in parameter space, a layer :math:`z=f(a, W)` with adjoint
+:math:`\bar a=(\partial f/\partial a)^\top\bar z` has
+
+.. math::
+
+    R\{z\} = \frac{\partial f}{\partial a} R\{a\} + \frac{\partial f}{\partial W} V, \qquad
+    R\{\bar a\} = \Big(\frac{\partial f}{\partial a}\Big)^{\!\top} R\{\bar z\}
+                + R\Big\{\frac{\partial f}{\partial a}\Big\}^{\!\top}\bar z
+
+(Pearlmutter 1994, section 3.) ``a``, ``z`` and the adjoints do not depend on v; each rule computes them once, keeps
+what the tangents need, and applies that to any number of vectors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+Pieces = dict[int, torch.Tensor]
+"""Tensors of the parameters' shapes, by the parameter's id; a parameter outside theta has none."""
+
+# Element by element, differentiable twice by autograd; anything whose output depends on one input element only.
+ELEMENTWISE = (
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.Hardtanh, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Softsign, nn.LogSigmoid,
+    nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanhshrink,
+)  # fmt: skip
+# Linear in their input and without parameters; a dropout layer of an objective is always off.
+LINEAR_MAPS = (
+    nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Unflatten, nn.Identity,
+    nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.ZeroPad2d, nn.PixelShuffle,
+)  # fmt: skip
+
+
+@dataclass
+class Kept:
+    """What one layer keeps of one micro-batch.
+
+    Attributes:
+        tensors: by name.
+        graph: (input, output) of a map that autograd transposes.
+        sizes: of the input and what else a rule needs to shape its results.
+    """
+
+    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
+    graph: tuple[torch.Tensor, torch.Tensor] | None = None
+    sizes: tuple[int, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """Bytes held; a graph of a linear map saves no more than its two ends."""
+        tensors = [*self.tensors.values(), *(self.graph or ())]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+class Rule:
+    """One layer. ``parameters`` are those of the module, trainable or not."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    def forward(self, a: torch.Tensor) -> tuple[torch.Tensor, Kept]:
+        """The layer's output, and what is kept of it."""
+        raise NotImplementedError
+
+    def backward(self, g: torch.Tensor, kept: Kept) -> torch.Tensor:
+        """The adjoint of the input from that of the output; completes ``kept``."""
+        raise NotImplementedError
+
+    def tangent(self, t: torch.Tensor | None, kept: Kept, v: Pieces) -> torch.Tensor:
+        """The tangent of the output; ``t`` is that of the input, None for zero."""
+        raise NotImplementedError
+
+    def adjoint(
+        self, h: torch.Tensor, t: torch.Tensor | None, kept: Kept, v: Pieces, out: Pieces, onward: bool
+    ) -> torch.Tensor | None:
+        """The adjoint's tangent at the input from ``h``, that at the output; adds the parameters' part to ``out``.
+
+        Without ``onward`` nobody needs it: the layer is the first with parameters.
+        """
+        raise NotImplementedError
+
+
+class Elementwise(Rule):
+    r"""An activation: :math:`R\{z\}=f'(a)R\{a\}`, :math:`R\{\bar a\}=f'(a)R\{\bar z\}+\bar z f''(a)R\{a\}`."""
+
+    def forward(self, a: torch.Tensor) -> tuple[torch.Tensor, Kept]:
+        with torch.enable_grad():
+            leaf = a.detach().requires_grad_()
+            z = self.module(leaf.clone())  # a clone, because an activation may work in place
+            (slope,) = torch.autograd.grad(z, leaf, torch.ones_like(z), create_graph=True)
+            bend = None
+            if slope.requires_grad:
+                (bend,) = torch.autograd.grad(slope, leaf, torch.ones_like(slope), allow_unused=True)
+        kept = Kept({"slope": slope.detach()})
+        if bend is not None and bool(bend.any()):
+            kept.tensors["bend"] = bend
+        return z.detach(), kept
+
+    def backward(self, g: torch.Tensor, kept: Kept) -> torch.Tensor:
+        if "bend" in kept.tensors:
+            kept.tensors["bend"] = kept.tensors["bend"] * g
+        return g * kept.tensors["slope"]
+
+    def tangent(self, t: torch.Tensor | None, kept: Kept, v: Pieces) -> torch.Tensor:
+        assert t is not None
+        return t * kept.tensors["slope"]
+
+    def adjoint(
+        self, h: torch.Tensor, t: torch.Tensor | None, kept: Kept, v: Pieces, out: Pieces, onward: bool
+    ) -> torch.Tensor | None:
+        result = h * kept.tensors["slope"]
+        return result.addcmul_(kept.tensors["bend"], t) if "bend" in kept.tensors and t is not None else result
+
+
+class LinearMap(Rule):
+    """A map that is linear in its input and has no parameters: it maps tangents as it maps values."""
+
+    def forward(self, a: torch.Tensor) -> tuple[torch.Tensor, Kept]:
+        with torch.enable_grad():
+            leaf = a.detach().requires_grad_()
+            z = self.module(leaf)
+        return z.detach(), Kept(graph=(leaf, z))
+
+    def _transposed(self, g: torch.Tensor, kept: Kept) -> torch.Tensor:
+        assert kept.graph is not None
+        leaf, z = kept.graph
+        return g if z is leaf else torch.autograd.grad(z, leaf, g, retain_graph=True)[0]
+
+    def backward(self, g: torch.Tensor, kept: Kept) -> torch.Tensor:
+        return self._transposed(g, kept)
+
+    def tangent(self, t: torch.Tensor | None, kept: Kept, v: Pieces) -> torch.Tensor:
+        return self.module(t)
+
+    def adjoint(
+        self, h: torch.Tensor, t: torch.Tensor | None, kept: Kept, v: Pieces, out: Pieces, onward: bool
+    ) -> torch.Tensor | None:
+        return self._transposed(h, kept)
