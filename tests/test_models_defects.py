@@ -124,3 +124,20 @@ def test_a_network_of_torchvision_is_fresh_and_ready_to_train():
 def test_torchvision_errors_become_one_line(network, shape, options, fragments):
     with torch.device("meta"):  # the networks are large, and the errors the same without their weights
         refused(*fragments, name=f"torchvision:{network}", shape=shape, **options)
+
+
+# The sizes known for 1,000 classes, 6,624,904 and 23,834,568 without auxiliary classifiers, less 990 outputs.
+@pytest.mark.parametrize(
+    ("network", "parameters"),
+    [("googlenet", 6_624_904 - 990 * 1025), ("inception_v3", 23_834_568 - 990 * 2049)],
+)
+def test_networks_with_auxiliary_classifiers_are_built_without(network, parameters, recwarn):
+    """In training mode those return a tuple, and in evaluation mode their parameters have no gradient."""
+    with torch.device("meta"):
+        for options in ({}, {"aux_logits": False}):
+            model = build_model(f"torchvision:{network}", 10, (3, 80, 80), **options)
+            assert model.training and model(torch.zeros(2, 3, 80, 80)).shape == (2, 10)
+            assert sum(p.numel() for p in model.parameters()) == parameters
+        name = f"torchvision:{network}"
+        refused(repr("aux_logits"), network, "one loss", name=name, shape=(3, 80, 80), aux_logits=True)
+    assert not [str(warning.message) for warning in recwarn if warning.category is FutureWarning]

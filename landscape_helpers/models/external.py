@@ -9,6 +9,9 @@ from torch import nn
 
 PREFIX = "torchvision:"
 _OURS = ("weights", "num_classes", "progress")  # set here or by the number of classes
+# These have auxiliary classifiers that give a tuple in training mode and stand outside the graph in evaluation mode,
+# where their parameters would be directions in which the loss does not change.
+_AUXILIARY = ("googlenet", "inception_v3")
 _FAILURES = (RuntimeError, ValueError, TypeError, AssertionError, IndexError)
 
 
@@ -25,14 +28,23 @@ def check_name(name: str, options: dict[str, Any]) -> None:
         raise ValueError(
             f"option {given[0]!r} of {name} cannot be set: networks start untrained, with one output a class"
         )
+    if wanted in _AUXILIARY and options.get("aux_logits"):
+        raise ValueError(
+            f"option 'aux_logits' of {name} must be False or left out: a landscape is that of one loss, and auxiliary "
+            "classifiers add theirs in training"
+        )
 
 
 def build(name: str, n_classes: int, options: dict[str, Any]) -> nn.Module:
-    """A classifier of torchvision; what torchvision says against the options becomes one line."""
+    """A classifier of torchvision, without auxiliary ones; what torchvision says against the options is one line."""
     from .._torchvision import torchvision
 
+    wanted = name.removeprefix(PREFIX)
+    if wanted in _AUXILIARY:
+        # torchvision initialises them as their papers do unless told not to, and warns that this is going to change.
+        options = {"aux_logits": False, "init_weights": True, **options}
     try:
-        return torchvision.models.get_model(name.removeprefix(PREFIX), weights=None, num_classes=n_classes, **options)
+        return torchvision.models.get_model(wanted, weights=None, num_classes=n_classes, **options)
     except _FAILURES as error:
         raise ValueError(f"{name} cannot be built with options {options}: {_line(error)}") from error
 
