@@ -1,0 +1,1 @@
+"""What the experiments on slices, curvature and mining share: checkpoints, the loss around them, tables of slices."""

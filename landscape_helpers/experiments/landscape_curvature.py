@@ -1,0 +1,270 @@
+"""*Visualizing, Rethinking, and Mining the Loss Landscape*: the view of the Hessian.
+
+Curves and planes along its leading eigenvectors (Figures 8 and 11), its spectrum and the loss change under noise (13),
+and, beyond the paper, how far a second difference of the loss lies from the Hessian where the network has kinks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray
+
+from .. import directions, slices
+from ..curvature import HessianAt, loss_change, spectral_density, trace
+from .landscape.setting import Setting
+from .landscape.tables import Tables
+from .landscape.training import TRAINING, check_epochs, is_count, validate_training
+from .landscape_slices import view
+
+DEFAULTS: dict[str, Any] = {
+    **TRAINING,
+    "hessian_at": [10, 50, 200],  # Figure 8
+    "density_at": [0, 10, 50, 200],  # Figure 13
+    "eigenpairs": 10,  # Appendix B.1
+    "shown": 5,  # Section 2.4
+    "points": 41,
+    "scales": [1.0, 0.1],  # views along unit eigenvectors scaled to |theta|; not stated
+    "plane_points": 21,  # not stated
+    "plane_scale": 0.1,  # not stated
+    "planes_at": [],
+    "probes": 10,  # not stated
+    "lanczos_steps": 80,  # not stated
+    "noise_draws": 100,  # Section 3
+    "noise_lambdas": [0.001, 0.01],  # Section 3
+    "kink_at": [],
+    "kink_steps": [1e-4, 1e-3, 1e-2, 1e-1, 1.0],  # lengths of the second differences; ours
+}
+PAIRS = (("P.E.1", "P.E.2"), ("N.E.1", "N.E.2"), ("P.E.1", "N.E.1"))  # Figure 11
+KINK_DIRECTIONS = ("Gau.", "P.E.1", "Neg. Grad.")
+
+
+def validate(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters completed by :data:`DEFAULTS`.
+
+    Raises:
+        ValueError: an unknown name, or a value out of range; before any data is read.
+    """
+    unknown = sorted(set(parameters) - set(DEFAULTS))
+    if unknown:
+        raise ValueError(f"unknown parameter {unknown[0]!r}: expected one of {', '.join(DEFAULTS)}")
+    p = {**DEFAULTS, **parameters}
+    validate_training(p)
+    counts = {"points": 3, "plane_points": 3, "eigenpairs": 2, "shown": 1, "probes": 1, "lanczos_steps": 2}
+    for name, least in {**counts, "noise_draws": 2}.items():
+        if not is_count(p[name], least):
+            raise ValueError(f"{name} must be a whole number of at least {least}, got {p[name]!r}")
+    if p["shown"] > p["eigenpairs"]:
+        raise ValueError(f"shown must be at most eigenpairs, {p['eigenpairs']}, got {p['shown']}")
+    for name in ("hessian_at", "density_at"):
+        check_epochs(p, name, p[name])
+    for name in ("planes_at", "kink_at"):
+        check_epochs(p, name, p[name], among=list(p["hessian_at"]))
+    for name in ("scales", "noise_lambdas", "kink_steps"):
+        if not all(value > 0 for value in p[name]):
+            raise ValueError(f"{name} must be above 0, got {p[name]!r}")
+    if not p["plane_scale"] > 0:
+        raise ValueError(f"plane_scale must be above 0, got {p['plane_scale']!r}")
+    return p
+
+
+def run(
+    parameters: Mapping[str, Any],
+    *,
+    seed: int,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> xarray.Dataset:
+    """Train one network, or recall its checkpoints, and look at its Hessian.
+
+    Args:
+        parameters: any of :data:`DEFAULTS`; the rest take their default.
+        seed: of training, of the Lanczos starts and of the noise.
+        device: a torch device, ``"cpu"`` or ``"cuda"``.
+        checkpoint: file of this run's unfinished state; checkpoints and eigenvectors are kept beside it.
+        progress: called after each part with (done, in all, loss).
+
+    Returns:
+        Eigenvalues over (``hessian_epoch``, ``eigen``) with residuals, curves and planes along the eigenvectors,
+        spectral densities and traces over ``density_epoch``, loss changes and second differences.
+    """
+    p = validate(parameters)
+    setting = Setting(p, seed, device, checkpoint, progress)
+    hessians, planes = len(p["hessian_at"]), len(p["planes_at"]) * len(PAIRS)
+    curves = hessians * 2 * p["shown"] * len(p["scales"])
+    setting.plan(len(p["keep"]) + hessians + curves + planes + 2 * len(p["density_at"]) + len(p["kink_at"]))
+    tables = Tables()
+    parts = [setting.checkpoints()]
+    if hessians:
+        parts.append(_eigenpairs(setting, tables))
+    for epoch in p["planes_at"]:
+        _planes(setting, tables, epoch)
+    if p["density_at"]:
+        parts.append(_spectra(setting))
+    if p["kink_at"]:
+        parts.append(_kinks(setting))
+    return setting.finish([*parts, tables.dataset()], "landscape_curvature")
+
+
+def named_eigenvectors(setting: Setting, epoch: int, k: int) -> dict[str, torch.Tensor]:
+    """Unit eigenvectors as the paper names them: P.E.1 of the largest eigenvalue, N.E.1 of the smallest."""
+    top, bottom = setting.eigenpairs(epoch, k)
+    positive = {f"P.E.{i + 1}": top.vectors[:, i] for i in range(k)}
+    return positive | {f"N.E.{i + 1}": bottom.vectors[:, i] for i in range(k)}
+
+
+def _eigenpairs(setting: Setting, tables: Tables) -> xarray.Dataset:
+    p, k = setting.p, setting.p["eigenpairs"]
+    rows: dict[str, list[np.ndarray]] = {
+        name: [] for name in ("eigenvalue_positive", "eigenvalue_negative", "residual_positive", "residual_negative")
+    }
+    products, orthogonality = [], []
+    for epoch in p["hessian_at"]:
+        theta = setting.theta(epoch)
+        pairs = dict(zip(("positive", "negative"), setting.eigenpairs(epoch, k), strict=True))
+        setting.step()
+        for family, found in pairs.items():
+            rows[f"eigenvalue_{family}"].append(found.values)
+            rows[f"residual_{family}"].append(found.residuals)
+            for draw in range(p["shown"]):
+                direction = found.vectors[:, draw] * theta.norm()
+                for scale in p["scales"]:
+                    at = view(scale, p["points"])
+                    losses = np.asarray(slices.line(setting.objective, theta, direction, at, batchnorm="re-estimated"))
+                    tables.curve(at, losses, family=family, epoch=epoch, draw=draw, scale=scale, norm=1.0)
+                    setting.step(float(losses.min()))
+        products.append(max(found.products for found in pairs.values()))
+        cosines = directions.cosines(torch.cat([found.vectors for found in pairs.values()], 1))
+        orthogonality.append(float(np.abs(np.asarray(cosines) - np.eye(2 * k)).max()))
+    dims = ("hessian_epoch", "eigen")
+    units = "nat per squared parameter"
+    return xarray.Dataset(
+        {name: (dims, np.stack(values), {"units": units}) for name, values in rows.items()}
+        | {
+            "eigen_products": ("hessian_epoch", np.array(products), {"units": "1"}),
+            "eigen_orthogonality": ("hessian_epoch", np.array(orthogonality), {"units": "1"}),
+        },
+        coords={"hessian_epoch": np.array(p["hessian_at"]), "eigen": np.arange(1, k + 1)},
+    )
+
+
+def _planes(setting: Setting, tables: Tables, epoch: int) -> None:
+    p, theta = setting.p, setting.theta(epoch)
+    vectors = named_eigenvectors(setting, epoch, p["eigenpairs"])
+    at = view(p["plane_scale"], p["plane_points"])
+    for first, second in PAIRS:
+        d1, d2 = vectors[first] * theta.norm(), vectors[second] * theta.norm()
+        surface = slices.plane(setting.objective, theta, d1, d2, at, at, batchnorm="re-estimated")
+        cosine = float(directions.cosines(torch.stack([d1, d2], 1))[0, 1])
+        tables.plane(
+            at, at, np.asarray(surface), first=first, second=second, epoch=epoch, scale=p["plane_scale"], cosine=cosine
+        )
+        setting.step()
+
+
+def _spectra(setting: Setting) -> xarray.Dataset:
+    p, objective = setting.p, setting.objective
+    nodes, weights, changes, measured = [], [], [], []
+    scalars: dict[str, list[float]] = {
+        name: [] for name in ("trace", "trace_error", "trace_exact", "smallest_ritz", "largest_ritz")
+    }
+    moments: dict[str, list[np.ndarray]] = {
+        f"change_{name}": []
+        for name in (
+            "mean", "mean_expected", "variance", "variance_corrected", "variance_printed", "displacement", "mean_error",
+        )
+    }  # fmt: skip
+    for epoch in p["density_at"]:
+        theta = setting.theta(epoch)
+        density = spectral_density(objective, theta, p["probes"], p["lanczos_steps"], seed=setting.seed)
+        nodes.append(density.nodes)
+        weights.append(density.weights)
+        setting.step()
+        noise = loss_change(
+            objective, theta, 1.0, p["noise_lambdas"], p["noise_draws"], seed=setting.seed, measure=True
+        )
+        assert noise.measured is not None
+        changes.append(noise.second_order.T)
+        measured.append(noise.measured.T)
+        sample = noise.second_order
+        moments["change_mean"].append(sample.mean(0))
+        moments["change_mean_error"].append(sample.std(0, ddof=1) / np.sqrt(len(sample)))
+        moments["change_mean_expected"].append(noise.mean)
+        moments["change_variance"].append(sample.var(0, ddof=1))
+        moments["change_variance_corrected"].append(noise.variance)
+        moments["change_variance_printed"].append(noise.printed_variance)
+        moments["change_displacement"].append(noise.displacements.mean(0))
+        found = trace(objective, theta, probes=p["noise_draws"], seed=setting.seed + 1)
+        ends = (float(np.nanmin(density.nodes)), float(np.nanmax(density.nodes)))
+        for name, value in zip(scalars, (found.value, found.error, float(found.exact), *ends), strict=True):
+            scalars[name].append(value)
+        setting.step()
+    width = max(node.shape[1] for node in nodes)
+    ritz = ("density_epoch", "probe", "ritz")
+    draws = ("density_epoch", "noise_lambda", "draw")
+    units = {"units": "nat per squared parameter"}
+    return xarray.Dataset(
+        {
+            "density_node": (ritz, np.stack([_widened(n, width) for n in nodes]), units),
+            "density_weight": (ritz, np.stack([_widened(w, width) for w in weights]), {"units": "1"}),
+            "change": (draws, np.stack(changes), {"units": "nat"}),
+            "change_true": (draws, np.stack(measured), {"units": "nat"}),
+        }
+        | {name: ("density_epoch", np.array(values), units) for name, values in scalars.items()}
+        | {name: (draws[:2], np.stack(values), {"units": _unit(name)}) for name, values in moments.items()},
+        coords={"density_epoch": np.array(p["density_at"]), "noise_lambda": np.array(p["noise_lambdas"])},
+    )
+
+
+def _kinks(setting: Setting) -> xarray.Dataset:
+    r"""Second differences :math:`(L(\theta+hu)-2L(\theta)+L(\theta-hu))/h^2` along unit directions, and the Hessian.
+
+    They agree for a smooth network as h shrinks; where the slope jumps, only the second differences see it. Evaluated
+    in double precision, since the difference of three nearly equal losses is divided by a small number.
+    """
+    p = setting.p
+    objective = setting.in_double_precision()
+    steps = np.array(p["kink_steps"])
+    secants = np.full((len(p["kink_at"]), len(KINK_DIRECTIONS), len(steps)), np.nan)
+    hessians = np.full(secants.shape[:2], np.nan)
+    for i, epoch in enumerate(p["kink_at"]):
+        theta = setting.theta(epoch).double()
+        vectors = {
+            "Gau.": directions.gaussian(objective, theta, seed=10_000 * setting.seed, normalize=None),
+            "P.E.1": named_eigenvectors(setting, epoch, p["eigenpairs"])["P.E.1"].double(),
+            "Neg. Grad.": -objective.gradient(theta),
+        }
+        here = objective.loss(theta)
+        with HessianAt(objective, theta) as hessian:
+            for j, name in enumerate(KINK_DIRECTIONS):
+                unit = vectors[name] / vectors[name].norm()
+                hessians[i, j] = float(unit @ hessian.product(unit))
+        for j, name in enumerate(KINK_DIRECTIONS):
+            unit = vectors[name] / vectors[name].norm()
+            for m, h in enumerate(steps):
+                both = objective.loss(theta + h * unit) + objective.loss(theta - h * unit)
+                secants[i, j, m] = (both - 2 * here) / h**2
+        setting.step()
+    units = {"units": "nat per squared parameter"}
+    dims = ("kink_epoch", "kink_direction", "kink_step")
+    return xarray.Dataset(
+        {"kink_secant": (dims, secants, units), "kink_hessian": (dims[:2], hessians, units)},
+        coords={
+            "kink_epoch": np.array(p["kink_at"]),
+            "kink_direction": np.array(KINK_DIRECTIONS),
+            "kink_step": ("kink_step", steps, {"units": "1", "long_name": "distance in parameter space"}),
+        },
+    )
+
+
+def _unit(name: str) -> str:
+    return "1" if name.endswith("displacement") else "nat^2" if "variance" in name else "nat"
+
+
+def _widened(values: np.ndarray, width: int) -> np.ndarray:
+    return np.pad(values, ((0, 0), (0, width - values.shape[1])), constant_values=np.nan)
