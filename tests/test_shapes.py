@@ -153,6 +153,9 @@ def test_peak_height():
     assert shapes.peak_height(grid, CURVES["v-basin"](grid)) == 0
     assert shapes.peak_height(grid, CURVES["v-side"](grid)) == 0  # falls on one side only
     assert shapes.peak_height(grid, np.where(grid > 0.5, math.nan, -np.abs(grid))) == pytest.approx(0.5)
+    assert shapes.peak_height(grid, lopsided, signed=True) == pytest.approx(0.3)
+    assert shapes.peak_height(grid, np.abs(grid), signed=True) == pytest.approx(-0.05)  # one grid step up
+    assert shapes.peak_height(grid, np.where(grid > 0, math.nan, -grid), signed=True) == -math.inf
 
 
 def test_barrier_height():
@@ -163,6 +166,26 @@ def test_barrier_height():
     assert shapes.barrier_height(grid - 0.5, hill, ends=(-0.5, 0.5)) == pytest.approx(0.4)
     assert shapes.barrier_height(grid, np.where(grid == grid[30], math.nan, hill)) == math.inf
     assert math.isnan(shapes.barrier_height(grid, np.where(np.abs(grid) < 1e-9, math.nan, hill)))
+
+
+def test_middle_well():
+    grid = GRIDS["long"]
+    t = grid - 0.5
+    # Wells of loss 0 at 0 and 1, of loss 0.5 at the middle, barriers of loss 1 between.
+    three = np.interp(grid, [-1, 0, 0.3, 0.5, 0.7, 1, 2], [4, 0, 1, 0.5, 1, 0, 4])
+    assert shapes.middle_well(grid, three) == pytest.approx(0.5)
+    assert shapes.middle_well(1 - grid[::-1], three[::-1]) == pytest.approx(0.5)
+    uneven = np.interp(grid, [-1, 0, 0.3, 0.5, 0.7, 1, 2], [4, 0.8, 1, 0.5, 0.9, 0.2, 4])
+    assert shapes.middle_well(grid, uneven) == pytest.approx(0.2)  # the first barrier above theta, at 0.8
+    deep = np.interp(grid, [-1, 0, 0.3, 0.5, 0.7, 1, 2], [4, 0.8, 1, -3, 0.9, 0.2, 4])
+    assert shapes.middle_well(grid, deep) == pytest.approx(0.2)
+    for none in (1 - t**2, t**2, grid, 0 * grid, CURVES["w-basin"](grid)):
+        assert shapes.middle_well(grid, none) == 0
+    assert shapes.middle_well(grid, np.where(np.abs(t) < 1e-9, math.nan, three)) < 0.5
+    assert shapes.middle_well(grid, np.where(np.abs(grid) < 1e-9, math.nan, three)) == 0
+    off = GRIDS["off"]  # neither end on the grid
+    three = np.interp(off, [-1, 0, 0.3, 0.5, 0.7, 1, 2], [4, 0, 1, 0.5, 1, 0, 4])
+    assert 0.3 < shapes.middle_well(off, three) < 0.5
 
 
 def test_confidence_over_seeds_and_grids():
@@ -300,6 +323,8 @@ def test_two_wells_of_a_surface():
         (lambda: shapes.stationary_points([[1, 2, 3]]), "at least three points"),
         (lambda: shapes.peak_height([-1, 0, 1], [1, math.nan, 1]), "not finite"),
         (lambda: shapes.barrier_height([-1, 0, 1], [1, 2, 3], ends=(0, 2)), r"within the grid \[-1, 1\], got \(0, 2\)"),
+        (lambda: shapes.peak_height([0, 1, 2], [1, 2, 3], signed=True), r"both sides of the origin, got \[0, 2\]"),
+        (lambda: shapes.middle_well([-1, 0, 1], [1, 2, 3]), "at least five points there, got 2"),
         (lambda: shapes.confidence([-1, 0, 1], [[1, 2, 3]]), "T >= 5"),
         (lambda: shapes.confidence(np.arange(5), np.ones((2, 6))), r"got \(5,\) and \(2, 6\)"),
         (lambda: shapes.minima_of_surface(np.ones((2, 5))), "three points along each axis"),

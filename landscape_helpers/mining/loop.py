@@ -145,7 +145,7 @@ def _passes(steps: int, size: int, batches: MiniBatches) -> float:
 def _record(algorithm: Algorithm, log: _Log, size: int, status: str) -> xarray.Dataset:
     losses = np.array(log.losses, dtype=np.float64).reshape(-1, len(algorithm.losses))
     epochs = len(log.norms)
-    means = losses[: epochs * size].reshape(epochs, size, -1).mean(axis=1)
+    means = losses[: epochs * size].reshape(epochs, size, len(algorithm.losses)).mean(axis=1)
     variables: dict[str, tuple[str, np.ndarray, dict[str, str]]] = {
         "lambda": ("step", np.array(log.lambdas), {"units": "1", "long_name": "place on the line"}),
         "norm": ("epoch", np.array(log.norms), {"units": "parameter", "long_name": "length of the direction"}),

@@ -9,6 +9,7 @@ from .curves import (
     count_stationary,
     describe,
     falls_on_both_sides,
+    middle_well,
     peak_height,
     stationary_points,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "count_stationary",
     "describe",
     "falls_on_both_sides",
+    "middle_well",
     "minima_of_surface",
     "peak_height",
     "stationary_points",

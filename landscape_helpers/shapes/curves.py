@@ -126,21 +126,56 @@ def falls_on_both_sides(at: ArrayLike, losses: ArrayLike) -> bool:
     return bool(np.any((np.interp(d, grid, y) < loss) & (np.interp(-d, grid, y) < loss)))
 
 
-def peak_height(at: ArrayLike, losses: ArrayLike) -> float:
+def peak_height(at: ArrayLike, losses: ArrayLike, signed: bool = False) -> float:
     r"""How far the loss falls from the origin, on the side where it falls less; 0 where a side does not fall.
 
     .. math:: \min_{\pm}\Big[L(0)-\min_{\pm\lambda\ge0}L(\lambda)\Big]
 
     in the units of the loss (implied in Sec. 2.4 of the mining paper, "height of the peak"); over L(0) it is relative.
 
+    Args:
+        at: as for :func:`describe`.
+        losses: (T,).
+        signed: leave the origin itself out of the minima. Where there is a peak its height is the same; where a side
+            rises throughout, the result says how much, as a negative number that depends on the grid.
+
     Raises:
-        ValueError: as :func:`describe`, or a loss at the origin that is not finite.
+        ValueError: as :func:`describe`; a loss at the origin that is not finite; ``signed`` with the origin at an end.
     """
     grid, y, _ = _curve(at, losses)
     loss = float(np.interp(0.0, grid, y))
     if not np.isfinite(loss):
         raise ValueError("the loss at the origin is not finite: there is no height to measure from it")
-    return min(loss - float(np.min(y[side], initial=loss)) for side in (grid <= 0, grid >= 0))
+    if not signed:
+        return min(loss - float(np.min(y[side], initial=loss)) for side in (grid < 0, grid > 0))
+    if not grid[0] < 0 < grid[-1]:
+        raise ValueError(f"a signed height needs points on both sides of the origin, got [{grid[0]:g}, {grid[-1]:g}]")
+    return min(loss - float(y[side].min()) for side in (grid < 0, grid > 0))
+
+
+def middle_well(at: ArrayLike, losses: ArrayLike, ends: tuple[float, float] = (0.0, 1.0)) -> float:
+    r"""The depth of a third well between two points a and b of a line; 0 where there is none.
+
+    .. math:: \max_{a<t<b}\ \min\Big[\max_{[a,t]}L-\max(L(a),L(t)),\ \max_{[t,b]}L-\max(L(b),L(t))\Big]
+
+    the least height by which a barrier on either side stands above what it separates: what a vvv-basin adds to a
+    w-basin, as a number.
+
+    Args:
+        at: the grid (T,) of :math:`\lambda`, ascending.
+        losses: (T,).
+        ends: a and b, both within the grid.
+    """
+    grid, y, _ = _curve(at, losses, origin=False)
+    _, y = _between(grid, y, ends)
+    if len(y) < 5:
+        raise ValueError(f"a well between {ends[0]:g} and {ends[1]:g} needs at least five points there, got {len(y)}")
+    if not np.isfinite(y[[0, -1]]).all():
+        return 0.0
+    with np.errstate(invalid="ignore"):  # infinite minus infinite, where a point has blown up: no well there
+        left = np.maximum.accumulate(y) - np.maximum(y[0], y)
+        right = np.maximum.accumulate(y[::-1])[::-1] - np.maximum(y[-1], y)
+    return float(np.nanmax(np.minimum(left, right)))
 
 
 def barrier_height(at: ArrayLike, losses: ArrayLike, ends: tuple[float, float] = (0.0, 1.0)) -> float:
@@ -156,14 +191,22 @@ def barrier_height(at: ArrayLike, losses: ArrayLike, ends: tuple[float, float] =
         ends: a and b, both within the grid; 0 and 1, where the line of the paper's Figure 7 meets its two networks.
     """
     grid, y, _ = _curve(at, losses, origin=False)
+    grid, y = _between(grid, y, ends)
+    foot = np.interp(grid, grid[[0, -1]], y[[0, -1]])
+    if not np.isfinite(foot).all():
+        return float("nan")  # a well that has blown up has no barrier to it
+    return max(0.0, float(np.max(y - foot)))
+
+
+def _between(grid: np.ndarray, y: np.ndarray, ends: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a curve from one end to the other, both included; interpolated where they are no grid points."""
     a, b = ends
     if not grid[0] <= a < b <= grid[-1]:
         raise ValueError(f"ends must ascend within the grid [{grid[0]:g}, {grid[-1]:g}], got {ends}")
-    inside = (grid >= a) & (grid <= b)
-    foot = np.interp(grid[inside], [a, b], np.interp([a, b], grid, y))
-    if not np.isfinite(foot).all():
-        return float("nan")  # a well that has blown up has no barrier to it
-    return max(0.0, float(np.max(y[inside] - foot, initial=0.0)))
+    margin = _ROUNDING * (b - a)
+    inside = (grid > a + margin) & (grid < b - margin)
+    ya, yb = np.interp([a, b], grid, y)
+    return np.concatenate([[a], grid[inside], [b]]), np.concatenate([[ya], y[inside], [yb]])
 
 
 @dataclass(frozen=True)
