@@ -155,7 +155,12 @@ class SampleGradients:
         numbers = sum(w.numel() for w in chosen.values())
         gradients = vmap(grad(overlap), in_dims=(None, 0, 0), chunk_size=max(1, MEMORY // max(1, numbers)))
         for pieces in gradients(chosen, self._x, cotangent).values():
-            yield pieces.detach().flatten(1).double().square().sum(1)
+            yield _squares(pieces.detach())
+
+
+def _squares(rows: torch.Tensor) -> torch.Tensor:
+    """(n,) squared norms of the rows of (n, ...), without a second array of that size."""
+    return torch.linalg.vector_norm(rows.flatten(1), dim=1).double().square()
 
 
 def _rule(use: Use) -> _Rule | None:
@@ -176,21 +181,21 @@ def _matrix_rule(use: Use, a: torch.Tensor, rows: SquaredNorms) -> _Rule:
     weight, bias = "weight" in use.parameters, "bias" in use.parameters
     T, inputs = a.shape[1:]
     gram = torch.bmm(a, a.mT) if weight and T > 1 and T <= inputs else None
-    lengths = a.double().square().sum((1, 2)) if T == 1 else None
+    lengths = _squares(a) if T == 1 else None
 
     def norms(delta: torch.Tensor) -> torch.Tensor:
         d = rows(delta)
         total = torch.zeros(len(d), dtype=torch.float64, device=d.device)
         if lengths is not None:
-            total += d.double().square().sum((1, 2)) * (lengths * weight + bias)
+            total += _squares(d) * (lengths * weight + bias)
             return total
         if weight:
             if gram is not None:  # |sum_t delta_t a_t'|^2 = sum_tt' (a_t.a_t')(delta_t.delta_t')
-                total += (gram * torch.bmm(d, d.mT)).double().sum((1, 2))
+                total += (gram * torch.bmm(d, d.mT)).sum((1, 2), dtype=torch.float64)
             else:
-                total += torch.bmm(d.mT, a).double().square().sum((1, 2))
+                total += _squares(torch.bmm(d.mT, a))
         if bias:
-            total += d.sum(1).double().square().sum(1)
+            total += _squares(d.sum(1))
         return total
 
     return _Rule(norms, a.numel() + (gram.numel() if gram is not None else 0))
@@ -231,9 +236,9 @@ def _batch_norm_rule(use: Use) -> _Rule | None:
     def norms(delta: torch.Tensor) -> torch.Tensor:
         total = torch.zeros(len(delta), dtype=torch.float64, device=delta.device)
         if "weight" in use.parameters:
-            total += (delta * whitened).flatten(2).sum(2).double().square().sum(1)
+            total += _squares((delta * whitened).flatten(2).sum(2))
         if "bias" in use.parameters:
-            total += delta.flatten(2).sum(2).double().square().sum(1)
+            total += _squares(delta.flatten(2).sum(2))
         return total
 
     return _Rule(norms, whitened.numel())
@@ -249,6 +254,6 @@ def _embedding_rule(use: Use) -> _Rule:
 
     def norms(delta: torch.Tensor) -> torch.Tensor:
         d = delta.reshape(*index.shape, -1)
-        return (torch.bmm(d, d.mT) * same).double().sum((1, 2))
+        return (torch.bmm(d, d.mT) * same).sum((1, 2), dtype=torch.float64)
 
     return _Rule(norms, same.numel())
