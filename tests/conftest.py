@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import matplotlib
+import pytest
 import torch
 
 matplotlib.use("Agg")
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def isolated(tmp_path, monkeypatch):
+    """Data sets are looked for in the test's own folders, and not in the user's."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "unused-cache"))
+    monkeypatch.delenv("LANDSCAPE_DATA", raising=False)

@@ -14,11 +14,7 @@ import landscape_helpers.data.load as load_module
 import landscape_helpers.data.sources as sources
 from landscape_helpers.data import Data, DataNotFoundError, find_source, load_data
 
-
-@pytest.fixture(autouse=True)
-def isolated(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "unused-cache"))
-    monkeypatch.delenv("LANDSCAPE_DATA", raising=False)
+pytestmark = pytest.mark.usefixtures("isolated")
 
 
 def write(folder, name="mnist", **changes):

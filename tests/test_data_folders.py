@@ -1,0 +1,103 @@
+"""Folders of images."""
+
+import numpy as np
+import pytest
+import torch
+from data_files import one_line, write_images
+from PIL import Image
+
+from landscape_helpers.data import DataNotFoundError, load_data
+
+pytestmark = pytest.mark.usefixtures("isolated")
+
+
+def test_a_folder_of_images(tmp_path):
+    root = tmp_path / "pets"
+    write_images(
+        root,
+        {
+            "train/dog/1.png": (1, 2, 3),
+            "train/dog/2.png": (4, 5, 6),
+            "train/cat/9.PNG": (7, 8, 9),
+            "train/.hidden/1.png": (0, 0, 0),
+            "test/dog/1.bmp": (9, 9, 9),
+        },
+    )
+    Image.new("L", (6, 4), 77).save(root / "train" / "cat" / "grey.png")
+    (root / "train" / "cat" / "notes.txt").write_text("no image")
+    data = load_data(f"folder:{root}")
+    assert data.classes == ("cat", "dog") and data.name == "pets" and data.input_shape == (3, 4, 6)
+    colours = [x[:, 0, 0].tolist() for x in data.x_train]
+    assert colours == [[7, 8, 9], [77, 77, 77], [1, 2, 3], [4, 5, 6]]
+    assert data.y_train.tolist() == [0, 0, 1, 1] and data.y_test.tolist() == [1]
+    assert (data.x_train == data.x_train[:, :, :1, :1]).all()
+    assert str(tmp_path) not in str(data.provenance)
+    for name in (root, str(root)):
+        assert torch.equal(load_data(name).x_train, data.x_train)
+    part = load_data(f"folder:{root}", n_train=3)
+    assert torch.equal(part.x_train, data.x_train[:3]) and part.provenance["sha256"] == data.provenance["sha256"]
+    write_images(root, {"test/dog/1.bmp": (9, 9, 8)})
+    assert load_data(f"folder:{root}").provenance["sha256"] != data.provenance["sha256"]
+
+
+def test_a_folder_of_grey_images_has_one_channel(tmp_path):
+    for file, grey in (("train/a/1.png", 5), ("train/b/1.png", 250), ("test/a/1.png", 0)):
+        path = tmp_path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (6, 4), grey).save(path)
+    data = load_data(tmp_path)
+    assert data.input_shape == (1, 4, 6) and data.x_train[:, 0, 0, 0].tolist() == [5, 250]
+
+
+def test_the_checksum_of_a_folder_tells_classes_apart(tmp_path):
+    colours = ((1, 1, 1), (2, 2, 2), (3, 3, 3))
+    for folder, middle in (("one", "a"), ("other", "b")):
+        files = ("train/a/1.png", f"train/{middle}/2.png", "train/b/3.png")
+        write_images(tmp_path / folder / "pets", dict(zip(files, colours, strict=True)))
+    one, other = (load_data(tmp_path / folder / "pets") for folder in ("one", "other"))
+    assert torch.equal(one.x_train, other.x_train) and not torch.equal(one.y_train, other.y_train)
+    assert one.provenance["sha256"] != other.provenance["sha256"]
+
+
+def test_a_test_class_without_training_images_is_refused(tmp_path):
+    write_images(tmp_path, {"train/a/1.png": (1, 1, 1), "test/zebra/1.png": (1, 1, 1)})
+    with pytest.raises(ValueError) as error:
+        load_data(tmp_path)
+    one_line(error, tmp_path, "zebra", "train")
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_an_image_that_cannot_be_read_as_8_bits_is_refused(tmp_path, deep):
+    write_images(tmp_path, {"train/a/1.png": (1, 1, 1)})
+    path = tmp_path / "train" / "a" / "2.png"
+    if deep:
+        Image.fromarray(np.full((4, 6), 1000, np.uint16)).save(path)
+    else:
+        path.write_bytes(b"no image")
+    with pytest.raises(ValueError) as error:
+        load_data(tmp_path)
+    one_line(error, path, "not a readable 8-bit image")
+
+
+def test_a_folder_without_test_images_has_an_empty_test_set(tmp_path):
+    write_images(tmp_path, {"train/a/1.png": (1, 1, 1), "train/b/1.png": (2, 2, 2)})
+    data = load_data(f"folder:{tmp_path}")
+    x_train, _, x_test, y_test = data.standardised()
+    assert x_train.shape == (2, 3, 4, 6) and x_test.shape == (0, 3, 4, 6) and y_test.shape == (0,)
+
+
+def test_a_folder_that_holds_no_training_images_is_refused(tmp_path):
+    for _ in range(2):  # without train, then with a train that is empty
+        with pytest.raises(DataNotFoundError) as error:
+            load_data(f"folder:{tmp_path}")
+        one_line(error, tmp_path, "train", "CLASS")
+        (tmp_path / "train" / "cat").mkdir(parents=True, exist_ok=True)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_images_of_different_sizes_are_refused(tmp_path, split):
+    write_images(tmp_path, {"train/a/1.png": (1, 1, 1)})
+    write_images(tmp_path, {f"{split}/a/2.png": (1, 1, 1)}, size=(5, 5))
+    with pytest.raises(ValueError) as error:
+        load_data(f"folder:{tmp_path}")
+    one_line(error, tmp_path, "(4, 6, 3)", "(5, 5, 3)", "resize")
