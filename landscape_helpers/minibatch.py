@@ -36,8 +36,9 @@ class MiniBatches:
             )
         self.objective, self.batch_size, self.seed = objective, int(batch_size), seed
         pieces = list(objective.weighted())
-        self._x = torch.cat([x for _, x, _ in pieces])
-        self._y = torch.cat([y for _, _, y in pieces])
+        whole = len(pieces) == 1  # then there is nothing to gather, and no second copy of the data to hold
+        self._x = pieces[0][1] if whole else torch.cat([x for _, x, _ in pieces])
+        self._y = pieces[0][2] if whole else torch.cat([y for _, _, y in pieces])
 
     def epoch(self, epoch: int) -> Iterator[torch.Tensor]:
         """The batches of an epoch as index vectors, a function of seed and epoch alone: a run can be resumed."""

@@ -284,6 +284,10 @@ def test_null_of_a_w_peak_has_the_same_norm_and_cost():
     )
     np.testing.assert_array_equal(fast.scores, null.scores)
     assert not np.array_equal(mining.null_w_peak(problem, theta, found, at, seed=2).scores, null.scores)
+    alone = mining.null_w_peak(problem, theta, found.direction, at, budget=100, seed=1)
+    np.testing.assert_array_equal(alone.scores, null.scores[:7])
+    with pytest.raises(ValueError, match="pass budget"):
+        mining.null_w_peak(problem, theta, found.direction, at)
 
 
 def test_null_of_a_vvv_basin():

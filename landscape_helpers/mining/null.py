@@ -102,9 +102,10 @@ def best_random(
 def null_w_peak(
     objective: Objective,
     theta: torch.Tensor,
-    mined: Mined,
+    mined: Mined | torch.Tensor,
     at: Sequence[float] | np.ndarray | None = None,
     *,
+    budget: float | None = None,
     curve: Curve | None = None,
     seed: int = 0,
     progress: Callable[[int, int, float], None] | None = None,
@@ -116,8 +117,10 @@ def null_w_peak(
     Args:
         objective: the loss the curves are drawn of.
         theta: the point (P,) that was mined around.
-        mined: what Algorithm 1 found.
+        mined: what Algorithm 1 found; its direction (P,) alone will do where a budget is given.
         at: the grid of a curve; 41 points on [-1, 1] as the paper draws them. Fewer points buy more directions.
+        budget: in gradients over all samples of ``objective``; by default what the search cost, which is right where
+            it searched on as many samples.
         curve: direction -> losses over ``at``, where there is a faster way than one evaluation a point; each point
             counts as one evaluation all the same.
         seed: of the draws.
@@ -126,16 +129,17 @@ def null_w_peak(
     grid = np.linspace(-1, 1, 41) if at is None else np.asarray(at, dtype=np.float64)
     losses = curve or _by_points(objective, theta, grid)
     return _null(
-        objective, theta, mined, lambda d: peak_height(grid, losses(d), signed=True), len(grid), seed, progress
+        objective, theta, mined, lambda d: peak_height(grid, losses(d), signed=True), len(grid), budget, seed, progress
     )
 
 
 def null_vvv_basin(
     objective: Objective,
     theta: torch.Tensor,
-    mined: Mined,
+    mined: Mined | torch.Tensor,
     at: Sequence[float] | np.ndarray | None = None,
     *,
+    budget: float | None = None,
     curve: Curve | None = None,
     seed: int = 0,
     progress: Callable[[int, int, float], None] | None = None,
@@ -145,32 +149,37 @@ def null_vvv_basin(
     Args:
         objective: the loss the curves are drawn of.
         theta: the point (P,) that was mined around.
-        mined: what Algorithm 2 found.
+        mined: what Algorithm 2 found; its direction (P,) alone will do where a budget is given.
         at: the grid of a curve; 41 points on [0, 1] by default, all that the score looks at.
+        budget: as for :func:`null_w_peak`.
         curve: as for :func:`null_w_peak`.
         seed: of the draws.
         progress: called after each direction with (draw, draws, best score).
     """
     grid = np.linspace(0, 1, 41) if at is None else np.asarray(at, dtype=np.float64)
     losses = curve or _by_points(objective, theta, grid)
-    return _null(objective, theta, mined, lambda d: middle_well(grid, losses(d)), len(grid), seed, progress)
+    return _null(objective, theta, mined, lambda d: middle_well(grid, losses(d)), len(grid), budget, seed, progress)
 
 
 def _null(
     objective: Objective,
     theta: torch.Tensor,
-    mined: Mined,
+    mined: Mined | torch.Tensor,
     score: Score,
     points: int,
+    budget: float | None,
     seed: int,
     progress: Callable[[int, int, float], None] | None,
 ) -> NullModel:
-    norm = float(mined.direction.double().norm())
+    direction = mined.direction if isinstance(mined, Mined) else mined
+    if budget is None:
+        if not isinstance(mined, Mined):
+            raise ValueError("a direction alone does not say what it cost to find: pass budget, in gradients")
+        budget = mined.gradients
+    norm = float(direction.double().norm())
     if not norm > 0:
         raise ValueError("the mined direction is zero: there is no length for random directions to have")
-    return best_random(
-        objective, theta, score, mined.gradients, norm=norm, seed=seed, cost=points * FORWARD, progress=progress
-    )
+    return best_random(objective, theta, score, budget, norm=norm, seed=seed, cost=points * FORWARD, progress=progress)
 
 
 def _by_points(objective: Objective, theta: torch.Tensor, grid: np.ndarray) -> Curve:
