@@ -179,7 +179,8 @@ def test_frozen_and_interpolated_statistics(batch_size):
     frozen = line(objective, theta, direction, at, batchnorm="frozen")
     np.testing.assert_allclose(frozen.values, [loss_with(model, theta + t * direction, start) for t in at], rtol=1e-11)
     between = line(objective, theta, direction, at[1:], batchnorm="interpolated")
-    mixed = [[((1 - t) * a + t * b, (1 - t) * c + t * d) for (a, c), (b, d) in zip(start, end)] for t in at[1:]]
+    ends = list(zip(start, end, strict=True))
+    mixed = [[((1 - t) * a + t * b, (1 - t) * c + t * d) for (a, c), (b, d) in ends] for t in at[1:]]
     truth = [loss_with(model, theta + t * direction, m) for t, m in zip(at[1:], mixed, strict=True)]
     np.testing.assert_allclose(between.values, truth, rtol=1e-11)
 
