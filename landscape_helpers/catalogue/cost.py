@@ -2,6 +2,7 @@ r"""What a run costs, from the shape of its network, without building it.
 
 A forward pass takes 2 floating-point operations per multiply-accumulate, a gradient step 6 (the backward pass costs
 twice the forward one). Only convolutions and linear layers are counted: no normalisation, correlations or sharpness.
+What an experiment does besides descending is counted by :mod:`.landscape_cost`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from .landscape_cost import LANDSCAPE, Work, landscape_work
+
+FLOP_PER_MAC_AND_PASS = 2
 FLOP_PER_MAC_AND_STEP = 6
+FLOP_PER_MAC_AND_PRODUCT = 12
 
 # (channels, height, width), classes, training images of the whole set.
 DATA_SIZES: dict[str, tuple[tuple[int, int, int], int, int]] = {
@@ -21,12 +26,13 @@ DATA_SIZES: dict[str, tuple[tuple[int, int, int], int, int]] = {
     "cifar100": ((3, 32, 32), 100, 50_000),
 }
 VGG = {"vgg11": (1, 1, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3)}
+CIFAR_RESNET = {f"resnet{depth}": (depth - 2) // 6 for depth in (8, 14, 20, 32, 56, 110)}
 RESNET = {"resnet10": (1, 1, 1, 1), "resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
 Shape = tuple[int, int, int]
 
 
-def run_pflop(parameters: Mapping[str, Any]) -> float | None:
-    """10^15 floating-point operations of one seed: 6 x MAC per image x images x steps.
+def run_pflop(parameters: Mapping[str, Any], experiment: str = "gradient_oscillation") -> float | None:
+    """10^15 floating-point operations of one seed of an experiment.
 
     None where the network or the data set is not one of ours, so that nothing is known.
     """
@@ -38,8 +44,17 @@ def run_pflop(parameters: Mapping[str, Any]) -> float | None:
     if macs is None:
         return None
     images = parameters["n_train"] or available
-    # steps + 1 gradients: the last one is recorded too.
-    return FLOP_PER_MAC_AND_STEP * macs * images * (parameters["steps"] + 1) / 1e15
+    if experiment in LANDSCAPE:
+        work = landscape_work(experiment, parameters, images)
+    else:
+        # steps + 1 gradients: the last one is recorded too.
+        work = Work(gradients=images * (parameters["steps"] + 1))
+    flop = (
+        FLOP_PER_MAC_AND_PASS * work.passes
+        + FLOP_PER_MAC_AND_STEP * work.gradients
+        + FLOP_PER_MAC_AND_PRODUCT * work.products
+    )
+    return macs * flop / 1e15
 
 
 def forward_macs(model: str, shape: Shape, classes: int, **options: Any) -> int | None:
@@ -47,6 +62,8 @@ def forward_macs(model: str, shape: Shape, classes: int, **options: Any) -> int 
     name = model.removesuffix("_bn")
     if name in VGG:
         return _vgg(shape, classes, VGG[name], options.get("width", 64))
+    if name in CIFAR_RESNET:
+        return _cifar_resnet(shape, classes, CIFAR_RESNET[name], options.get("width", 16))
     if name in RESNET:
         return _resnet(shape, classes, RESNET[name], options.get("width", 64))
     match name:
@@ -97,5 +114,19 @@ def _resnet(shape: Shape, classes: int, blocks: tuple[int, ...], width: int) -> 
             macs += 9 * (channels + outputs) * outputs * h * w
             if channels != outputs:
                 macs += channels * outputs * h * w
+            channels = outputs
+    return macs + channels * classes
+
+
+def _cifar_resnet(shape: Shape, classes: int, blocks: int, width: int) -> int:
+    channels, h, w = shape
+    macs = 9 * channels * width * h * w
+    channels = width
+    for stage in range(3):
+        outputs = width * 2**stage
+        if stage:
+            h, w = (h + 1) // 2, (w + 1) // 2
+        for _ in range(blocks):
+            macs += 9 * (channels + outputs) * outputs * h * w  # shortcuts have no parameters
             channels = outputs
     return macs + channels * classes

@@ -64,7 +64,7 @@ def parse_catalogue(text: str, source: str = "catalogue") -> Catalogue:
 
 
 def _run(name: str, body: Tree, tree: Tree, where: str) -> Run:
-    _keys(body, RUN_KEYS, where, required={"network", "paper_steps", *PROFILES})
+    _keys(body, RUN_KEYS, where, required={"network", *PROFILES})
     experiment = body.get("experiment", next(iter(tree["experiments"])))
     if experiment not in tree["experiments"]:
         raise ValueError(f"{where}: unknown experiment {experiment!r}")
@@ -75,9 +75,11 @@ def _run(name: str, body: Tree, tree: Tree, where: str) -> Run:
         if "unavailable" in block:
             unavailable[profile] = block["unavailable"]
             continue
-        layers = [tree["experiments"][experiment], tree["scales"][profile], body.get("parameters", {}), block]
+        shared = {k: v for k, v in tree["scales"][profile].items() if k not in tree["experiments"]}
+        of_its_kind = tree["scales"][profile].get(experiment, {})
+        layers = [tree["experiments"][experiment], shared, of_its_kind, body.get("parameters", {}), block]
         scales[profile] = _scale(layers, f"{where} at {profile}")
-    return Run(name, experiment, body["network"], body["paper_steps"], scales, unavailable)
+    return Run(name, experiment, body["network"], scales, unavailable, body.get("paper_steps"))
 
 
 def _scale(layers: Iterable[Tree], where: str) -> Scale:

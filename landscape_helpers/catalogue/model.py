@@ -48,7 +48,7 @@ class RunSpec:
     @property
     def pflop(self) -> float | None:
         """Cost of one seed in 10^15 floating-point operations; None for a network of unknown cost."""
-        return run_pflop(self.parameters)
+        return run_pflop(self.parameters, self.experiment)
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,18 @@ class Run:
     """One training run, shared by every figure that shows a part of it.
 
     Attributes:
-        paper_steps: K of the paper's run, None where it is not stated. The learning rate is the paper's at every scale,
-            so that step k is epoch k; a run with fewer steps is the first part of the paper's.
         scales: by profile; a profile that is absent cannot be run, and ``unavailable`` says why.
+        paper_steps: K of the paper's run where the experiment is one descent, None where it is none or K is not stated.
+            The learning rate is the paper's at every scale, so that step k is epoch k; a run with fewer steps is the
+            first part of the paper's.
     """
 
     name: str
     experiment: str
     network: str
-    paper_steps: int | None
     scales: Mapping[str, Scale]
     unavailable: Mapping[str, str]
+    paper_steps: int | None = None
 
 
 @dataclass(frozen=True)
