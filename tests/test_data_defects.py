@@ -83,8 +83,8 @@ def test_the_first_n_are_the_first_of_the_original_set(tmp_path):
 
 
 def test_provenance_names_the_set_the_rule_and_what_the_checksum_is_of(tmp_path):
-    write(tmp_path)
-    write(tmp_path, "cifar10")
+    write(tmp_path, index_train=np.arange(12))
+    write(tmp_path, "cifar10", index_train=np.arange(12))
     digits, mnist = load_data("digits"), load_data("mnist", root=tmp_path)
     assert digits.provenance["name"] == "digits" and digits.provenance["subset"] == "first of a fixed shuffle"
     assert "arrays" in digits.provenance["sha256_of"] and mnist.provenance["sha256_of"] == "file mnist.npz"

@@ -32,7 +32,8 @@ def test_an_npz_is_read_in_the_original_order(tmp_path, indexed):
     np.testing.assert_array_equal(data.y_test.numpy(), held["y_test"][rows["index_test"]])
     positions = [1, 2, 3, 4, 5, 6, 7, 8, 9] if indexed else list(range(9))
     digest = hashlib.sha256(struct.pack("<9q", *positions)).hexdigest()
-    assert data.provenance["index_train"] == f"first {positions[0]}, last {positions[-1]}, sha256 {digest}"
+    where = "" if indexed else " of the file"
+    assert data.provenance["index_train"] == f"first {positions[0]}, last {positions[-1]}{where}, sha256 {digest}"
     assert data.y_train.dtype == torch.int64 and data.name == "mnist"
     assert data.provenance["sha256"] == hashlib.sha256((tmp_path / "mnist.npz").read_bytes()).hexdigest()
     assert data.provenance["source"] == "mnist.npz" and str(tmp_path) not in str(data.provenance)
@@ -65,6 +66,29 @@ def test_cifar10_takes_the_first_of_each_training_batch(tmp_path, n):
     wanted = [(batch, place) for place in range(4) for batch in range(5)][:n]
     assert [(int(b), int(p)) for b, p in data.x_train[:, :2, 0, 0]] == wanted
     assert data.y_train.tolist() == [place for _, place in wanted]
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_a_part_without_an_index_claims_no_original_order(tmp_path, name):
+    held = write_npz(tmp_path, name, index_test=np.arange(5))
+    data = load_data(name, n_train=3, root=tmp_path)
+    assert data.provenance["subset"] == "first in the file's order, positions in the original set unknown"
+    assert " of the file" in data.provenance["index_train"] and " of the file" not in data.provenance["index_test"]
+    assert data.y_train.tolist() == held["y_train"][:3].tolist()
+
+
+def test_more_than_a_batch_of_unknown_positions_stays_in_the_files_order(tmp_path):
+    """Image 10,000 of an incomplete file is not known to open CIFAR-10's second batch."""
+    y = np.random.default_rng(0).integers(0, 10, 10_003)
+    write_npz(tmp_path, "cifar10", x_train=np.zeros((10_003, 32, 32, 3), np.uint8), y_train=y)
+    assert load_data("cifar10", n_train=40, root=tmp_path).y_train.tolist() == y[:40].tolist()
+
+
+def test_a_complete_set_needs_no_index(tmp_path):
+    y = (np.arange(50_000) // 10_000).astype(np.uint8)
+    write_npz(tmp_path, "cifar10", x_train=np.zeros((50_000, 32, 32, 3), np.uint8), y_train=y)
+    data = load_data("cifar10", n_train=10, root=tmp_path)
+    assert data.y_train.tolist() == [0, 1, 2, 3, 4] * 2 and "batch" in data.provenance["subset"]
 
 
 @pytest.mark.skipif(not (REAL / "cifar10.npz").exists(), reason="needs LANDSCAPE_DATA with cifar10.npz")

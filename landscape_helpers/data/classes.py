@@ -1,4 +1,4 @@
-"""What the known data sets hold: the name of each class and the shape (C, H, W) of an image."""
+"""What the known data sets hold: the name of each class, the shape (C, H, W) of an image, and how many there are."""
 
 from __future__ import annotations
 
@@ -29,5 +29,13 @@ SHAPES: dict[str, tuple[int, int, int]] = {
     "svhn": (3, 32, 32),
     "cifar10": (3, 32, 32),
     "cifar100": (3, 32, 32),
+}
+# Training and test images, as published.
+SIZES: dict[str, tuple[int, int]] = {
+    "digits": (1797, 1797),  # both parts are numbered by their place in the one file
+    "mnist": (60_000, 10_000),
+    "svhn": (73_257, 26_032),
+    "cifar10": (50_000, 10_000),
+    "cifar100": (50_000, 10_000),
 }
 DATASETS = tuple(CLASSES)

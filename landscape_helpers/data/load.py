@@ -26,6 +26,7 @@ from .sources import (
 )
 
 _ORDER = "first in original order"
+_FILE_ORDER = "first in the file's order, positions in the original set unknown"
 _SUBSETS = {"digits": "first of a fixed shuffle", "cifar10": "first of each training batch in turn"}
 
 
@@ -42,7 +43,8 @@ def load_data(
             and ``test/CLASS/``, as "folder:PATH", a path object, or a string with a path separator.
         n_train: training images; all by default. CIFAR-10's first n are taken in turn from its five training batches,
             so that 5,000 images are the first 1,000 of each; digits are in a fixed shuffled order; other sets give
-            the first n in their original order.
+            the first n in their original order. A part of a set without ``index_train`` gives the first n as they
+            stand in the file.
         n_test: test images, the first n in original order (digits: of the shuffle).
         root: folder to look in; by default $LANDSCAPE_DATA, then the user's cache folder. ``NAME.npz`` is tried
             first, then torchvision's layout, then a download through torchvision into the last of these folders.
@@ -75,9 +77,9 @@ def load_data(
         "n_test": len(test.y),
         "available_train": len(source.train.index),
         "available_test": len(source.test.index),
-        "subset": _SUBSETS.get(known or "", _ORDER),
-        "index_train": _positions(train.index),
-        "index_test": _positions(test.index),
+        "subset": _SUBSETS.get(known or "", _ORDER) if train.original else _FILE_ORDER,
+        "index_train": _positions(train),
+        "index_test": _positions(test),
     }
     x_train, x_test = (torch.from_numpy(np.ascontiguousarray(s.x.transpose(0, 3, 1, 2))) for s in (train, test))
     return Data(label, x_train, torch.from_numpy(train.y), x_test, torch.from_numpy(test.y), classes, provenance)
@@ -143,7 +145,7 @@ def _checked(source: str, split: str, held: Split, n_classes: int, shape: tuple[
     got = (x.shape[3], *x.shape[1:3])
     if shape is not None and got != shape:
         raise ValueError(f"{where}: images have shape {got} (C, H, W), expected {shape}")
-    return Split(x, y.astype(np.int64), index.astype(np.int64))
+    return Split(x, y.astype(np.int64), index.astype(np.int64), held.original)
 
 
 def _first(label: str, held: Split, count: int | None, split: str, known: str | None) -> Split:
@@ -153,17 +155,19 @@ def _first(label: str, held: Split, count: int | None, split: str, known: str | 
         raise ValueError(f"{label} has no training images")
     if count is not None and count > len(index):
         raise ValueError(f"{label} has {len(index)} {split} images here, {count} were asked for")
-    if known == "cifar10":
+    if known == "cifar10" and held.original:
         order = np.lexsort((index // 10_000, index % 10_000))
     else:  # digits are shuffled once and for all: see read_digits
         order = np.arange(len(index)) if known == "digits" else np.argsort(index)
     rows = order[:count]
-    return Split(held.x[rows], held.y[rows], index[rows])
+    return Split(held.x[rows], held.y[rows], index[rows], held.original)
 
 
-def _positions(index: np.ndarray) -> str:
+def _positions(part: Split) -> str:
     """Which original images, in which order, in one line: the checksum is of the positions as little-endian int64."""
+    index = part.index
     if not len(index):
         return "none"
     digest = hashlib.sha256(index.astype("<i8").tobytes()).hexdigest()
-    return f"first {index[0]}, last {index[-1]}, sha256 {digest}"
+    where = "" if part.original else " of the file"
+    return f"first {index[0]}, last {index[-1]}{where}, sha256 {digest}"

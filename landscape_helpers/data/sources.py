@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from .classes import SIZES
+
 # Files that torchvision needs. All must be there: a download that failed leaves folders and some of the files behind.
 TORCHVISION_FILES: dict[str, tuple[str, ...]] = {
     "mnist": tuple(
@@ -42,11 +44,16 @@ class DataNotFoundError(FileNotFoundError):
 
 @dataclass(frozen=True)
 class Split:
-    """Images (n, H, W[, C]) uint8, labels (n,) and each image's position in the original data set (n,)."""
+    """Images (n, H, W[, C]) uint8, labels (n,) and each image's position (n,).
+
+    Attributes:
+        original: positions are those in the original data set; otherwise in the file, and the original's are unknown.
+    """
 
     x: np.ndarray
     y: np.ndarray
     index: np.ndarray
+    original: bool = True
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,11 @@ def find_source(name: str, root: str | Path | None = None) -> Path | None:
 
 
 def read_npz(path: Path) -> Source:
-    """Keys x_train, y_train, x_test, y_test and, if present, index_train and index_test."""
+    """Keys x_train, y_train, x_test, y_test and, where a part is incomplete, index_train and index_test.
+
+    Without its index, a part that holds as many images as the original is taken to be in the original order; where a
+    smaller one was cut from the original, nobody can say.
+    """
     unreadable = (ValueError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error)
     try:
         loaded = np.load(path, allow_pickle=False)
@@ -102,8 +113,13 @@ def read_npz(path: Path) -> Source:
         raise ValueError(f"{path} has no {', '.join(missing)}: expected x_train, y_train, x_test and y_test")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     train, test = (
-        Split(held[f"x_{s}"], held[f"y_{s}"], held.get(f"index_{s}", np.arange(held[f"y_{s}"].size)))
-        for s in ("train", "test")
+        Split(
+            held[f"x_{s}"],
+            held[f"y_{s}"],
+            held.get(f"index_{s}", np.arange(held[f"y_{s}"].size)),
+            f"index_{s}" in held or held[f"y_{s}"].size == size,
+        )
+        for s, size in zip(("train", "test"), SIZES[path.stem], strict=True)
     )
     return Source(train, test, path.name, digest, f"file {path.name}")
 
