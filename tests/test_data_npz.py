@@ -91,6 +91,11 @@ def test_a_complete_set_needs_no_index(tmp_path):
     assert data.y_train.tolist() == [0, 1, 2, 3, 4] * 2 and "batch" in data.provenance["subset"]
 
 
+def test_the_last_positions_of_a_set_are_accepted(tmp_path):
+    write_npz(tmp_path, "cifar10", index_train=np.arange(12) + 49_988, index_test=np.arange(5) + 9_995)
+    assert load_data("cifar10", root=tmp_path).provenance["index_train"].startswith("first 49988, last 49999,")
+
+
 @pytest.mark.skipif(not (REAL / "cifar10.npz").exists(), reason="needs LANDSCAPE_DATA with cifar10.npz")
 def test_real_cifar10_first_5000_are_the_first_1000_of_each_batch():
     data = load_data("cifar10", n_train=5000, n_test=8, root=REAL)
@@ -128,6 +133,10 @@ def test_real_cifar10_first_5000_are_the_first_1000_of_each_batch():
         ("mnist", {"index_train": np.zeros(12, int)}, ("training part", "index", "once")),
         ("mnist", {"index_test": np.arange(5) - 1}, ("test part", "index", "from 0")),
         ("mnist", {"x_train": np.zeros((0, 28, 28), np.uint8), "y_train": np.zeros(0, int)}, ("no training images",)),
+        ("cifar10", {"index_train": np.arange(12) + 49_989}, ("training part", "50,000", "0 to 49999", "50000")),
+        ("cifar10", {"index_test": np.arange(5) + 9_996}, ("test part", "10,000", "0 to 9999", "position 10000")),
+        ("mnist", {"index_train": np.arange(12) + 59_989}, ("training part", "60,000", "position 60000")),
+        ("svhn", {"index_train": np.arange(12) + 73_246}, ("training part", "73,257", "position 73257")),
     ],
 )
 def test_an_npz_that_does_not_hold_the_data_set_is_refused(tmp_path, name, changes, fragments):

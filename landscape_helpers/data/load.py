@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .classes import CLASSES, DATASETS, SHAPES
+from .classes import CLASSES, DATASETS, SHAPES, SIZES
 from .dataset import Data
 from .folder import read_folder
 from .sources import (
@@ -60,9 +60,10 @@ def load_data(
     label, source = _read(name, root)
     classes = source.classes or CLASSES[label]
     known = label if source.classes is None else None
+    shape, sizes = (SHAPES[known], SIZES[known]) if known else (None, (None, None))
     train, test = (
-        _checked(source.name, split, held, len(classes), SHAPES[known] if known else None)
-        for split, held in (("training", source.train), ("test", source.test))
+        _checked(source.name, split, held, len(classes), shape, size)
+        for split, held, size in (("training", source.train, sizes[0]), ("test", source.test, sizes[1]))
     )
     if train.x.shape[1:] != test.x.shape[1:]:
         raise ValueError(f"{source.name}: training images are {train.x.shape[1:]} (H, W, C), test {test.x.shape[1:]}")
@@ -123,8 +124,14 @@ def _find(name: str, root: str | Path | None) -> Source:
         ) from error
 
 
-def _checked(source: str, split: str, held: Split, n_classes: int, shape: tuple[int, int, int] | None) -> Split:
-    """Images (n, H, W, C), labels int64 (n,) and positions int64 (n,), once the whole split is found in order."""
+def _checked(
+    source: str, split: str, held: Split, n_classes: int, shape: tuple[int, int, int] | None, size: int | None
+) -> Split:
+    """Images (n, H, W, C), labels int64 (n,) and positions int64 (n,), once the whole split is found in order.
+
+    Args:
+        shape, size: of an image (C, H, W) and of the original part; None for a set that is not known.
+    """
     x, y, index = held.x, held.y.reshape(-1), held.index
     where = f"{source}, {split} part"
     if x.dtype != np.uint8 or x.ndim not in (3, 4):
@@ -137,6 +144,11 @@ def _checked(source: str, split: str, held: Split, n_classes: int, shape: tuple[
         raise ValueError(f"{where}: index must hold {len(x)} integers, one an image, got {index.dtype} {index.shape}")
     if len(np.unique(index)) != len(index) or (len(index) and index.min() < 0):
         raise ValueError(f"{where}: index must hold each original position once, counted from 0")
+    if size is not None and len(index) and index.max() >= size:
+        raise ValueError(
+            f"{where}: the original holds {size:,} images, at positions 0 to {size - 1}, but there is one at position "
+            f"{index.max()}: expected a part of the original set"
+        )
     if len(y) and not (0 <= int(y.min()) and int(y.max()) < n_classes):
         raise ValueError(
             f"{where}: labels run from {y.min()} to {y.max()}, but there are {n_classes} classes (0 to {n_classes - 1})"
