@@ -111,13 +111,6 @@ def run(
     return setting.finish([*parts, tables.dataset()], "landscape_curvature")
 
 
-def named_eigenvectors(setting: Setting, epoch: int, k: int) -> dict[str, torch.Tensor]:
-    """Unit eigenvectors as the paper names them: P.E.1 of the largest eigenvalue, N.E.1 of the smallest."""
-    top, bottom = setting.eigenpairs(epoch, k)
-    positive = {f"P.E.{i + 1}": top.vectors[:, i] for i in range(k)}
-    return positive | {f"N.E.{i + 1}": bottom.vectors[:, i] for i in range(k)}
-
-
 def _eigenpairs(setting: Setting, tables: Tables) -> xarray.Dataset:
     p, k = setting.p, setting.p["eigenpairs"]
     rows: dict[str, list[np.ndarray]] = {
@@ -155,7 +148,7 @@ def _eigenpairs(setting: Setting, tables: Tables) -> xarray.Dataset:
 
 def _planes(setting: Setting, tables: Tables, epoch: int) -> None:
     p, theta = setting.p, setting.theta(epoch)
-    vectors = named_eigenvectors(setting, epoch, p["eigenpairs"])
+    vectors = setting.eigenvectors(epoch, p["eigenpairs"])
     at = view(p["plane_scale"], p["plane_points"])
     for first, second in PAIRS:
         d1, d2 = vectors[first] * theta.norm(), vectors[second] * theta.norm()
@@ -236,7 +229,7 @@ def _kinks(setting: Setting) -> xarray.Dataset:
         theta = setting.theta(epoch).double()
         vectors = {
             "Gau.": directions.gaussian(objective, theta, seed=10_000 * setting.seed, normalize=None),
-            "P.E.1": named_eigenvectors(setting, epoch, p["eigenpairs"])["P.E.1"].double(),
+            "P.E.1": setting.eigenvectors(epoch, p["eigenpairs"])["P.E.1"].double(),
             "Neg. Grad.": -objective.gradient(theta),
         }
         here = objective.loss(theta)

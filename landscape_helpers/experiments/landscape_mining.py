@@ -20,7 +20,6 @@ from ..objective import Objective
 from .landscape.setting import Setting
 from .landscape.tables import Tables
 from .landscape.training import DTYPES, INDEPENDENT, TRAINING, check_epochs, is_count, start_model, validate_training
-from .landscape_curvature import named_eigenvectors
 from .landscape_slices import view
 
 DEFAULTS: dict[str, Any] = {
@@ -117,7 +116,7 @@ def run(
     p = validate(parameters)
     setting = Setting(p, seed, device, checkpoint, progress)
     settings = [(alpha, gamma) for alpha in p["alphas"] for gamma in p["gammas"]] if p["triple_at"] is not None else []
-    setting.plan(len(p["keep"]) + 3 * len(p["mine_at"]) + 2 * len(settings) + 2 * bool(settings) + len(p["planes"]))
+    setting.plan(len(p["keep"]) + 3 * len(p["mine_at"]) + len(settings) + 2 * bool(settings) + len(p["planes"]))
     tables = Tables()
     parts = [setting.checkpoints()]
     if p["mine_at"]:
@@ -158,8 +157,9 @@ def _peaks(setting: Setting, tables: Tables) -> xarray.Dataset:
         null = mining.null_w_peak(
             setting.objective,
             theta,
-            mining.Mined(direction, xarray.Dataset(), "completed", p["mining_epochs"], record["gradients"], 0.0),
+            direction,
             at,
+            budget=_on_evaluation_images(setting, record["gradients"]),
             curve=lambda d, theta=theta: _losses(setting, theta, d, at),  # type: ignore[misc]
             seed=setting.seed,
         )
@@ -169,7 +169,7 @@ def _peaks(setting: Setting, tables: Tables) -> xarray.Dataset:
         rows["null_draws"].append(len(null.scores))
         setting.step(float(np.nanmin(losses)))
 
-        vectors = named_eigenvectors(setting, epoch, k)
+        vectors = setting.eigenvectors(epoch, k)
         unit = direction / direction.norm() if direction.norm() > 0 else direction
         overlaps = {name: abs(float(unit @ v)) for name, v in vectors.items()}
         for family, prefix in (("positive", "P.E."), ("negative", "N.E.")):
@@ -222,13 +222,16 @@ def mined_peak(setting: Setting, epoch: int) -> tuple[torch.Tensor, dict[str, An
 
 
 def _triples(setting: Setting, tables: Tables, settings: list[tuple[float, float]]) -> xarray.Dataset:
-    """Algorithm 2 for every alpha and gamma, its null model, and plain training from the same start (gamma = 0)."""
+    """Algorithm 2 for every alpha and gamma, plain training from the same start (gamma = 0), and a null model.
+
+    The null model, random directions at the cost of the search, is computed for the first pair of alpha and gamma.
+    """
     p, epoch = setting.p, setting.p["triple_at"]
     theta = setting.theta(epoch)
     start = start_model(p, setting.images, setting.seed + INDEPENDENT, setting.device)
     phi = torch.nn.utils.parameters_to_vector(q for q in start.parameters() if q.requires_grad).detach()
     at = np.linspace(-0.5, 1.5, p["points"] + (p["points"] - 1) // 2)  # 0, 0.5 and 1 are points where points is 4 n + 1
-    losses, norms = [], []
+    losses, norms, wells = [], [], []
     for alpha, gamma in [*settings, (0.0, 0.0)]:
 
         def compute(unfinished: Path | None, alpha: float = alpha, gamma: float = gamma) -> dict[str, np.ndarray]:
@@ -257,12 +260,28 @@ def _triples(setting: Setting, tables: Tables, settings: list[tuple[float, float
         if family == "triple":
             losses.append(record["mean_loss"])
             norms.append(record["norm"])
-            setting.step()
-    dims = ("triple", "mining_epoch")
+            wells.append(shapes.middle_well(at, curve))
+        if (alpha, gamma) == settings[0]:
+            null = mining.null_vvv_basin(
+                setting.objective,
+                theta,
+                direction,
+                at,
+                budget=_on_evaluation_images(setting, record["gradients"]),
+                curve=lambda d: _losses(setting, theta, d, at),
+                seed=setting.seed,
+            )
+            curve = _losses(setting, theta, null.direction, at)
+            norm = float(null.norm / theta.norm())
+            tables.curve(at, curve, family="random-triple", epoch=epoch, alpha=alpha, gamma=gamma, norm=norm)
+            setting.step(float(np.nanmin(curve)))
+    dims = ("triple", "triple_epoch")
     return xarray.Dataset(
         {
             "triple_loss": (dims, np.stack(losses), {"units": "nat"}),
             "triple_norm": (dims, np.stack(norms), {"units": "1"}),
+            "triple_well": ("triple", np.array(wells), {"units": "nat", "long_name": "depth of the middle well"}),
+            "null_well": ((), null.score, {"units": "nat"}),
             "triple_alpha": ("triple", np.array([alpha for alpha, _ in settings])),
             "triple_gamma": ("triple", np.array([gamma for _, gamma in settings])),
         }
@@ -307,7 +326,12 @@ def _named(setting: Setting, epoch: int, name: str) -> torch.Tensor:
         return directions.towards(theta, setting.independent(int(name[3:])))
     if name.startswith("E="):
         return directions.towards(theta, setting.theta(int(name[2:])))
-    return named_eigenvectors(setting, epoch, setting.p["eigenpairs"])[name] * theta.norm()
+    return setting.eigenvectors(epoch, setting.p["eigenpairs"])[name] * theta.norm()
+
+
+def _on_evaluation_images(setting: Setting, gradients: float) -> float:
+    """A cost in gradients over the training images, in gradients over those on which curves are evaluated."""
+    return gradients * len(setting.task.x) / setting.objective.n
 
 
 def _losses(setting: Setting, theta: torch.Tensor, direction: torch.Tensor, at: np.ndarray) -> np.ndarray:

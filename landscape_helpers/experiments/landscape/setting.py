@@ -102,6 +102,12 @@ class Setting:
         )
         return top, bottom
 
+    def eigenvectors(self, epoch: int, k: int) -> dict[str, torch.Tensor]:
+        """Unit eigenvectors (P,) as the paper names them: P.E.1 of the largest eigenvalue, N.E.1 of the smallest."""
+        top, bottom = self.eigenpairs(epoch, k)
+        positive = {f"P.E.{i + 1}": top.vectors[:, i] for i in range(k)}
+        return positive | {f"N.E.{i + 1}": bottom.vectors[:, i] for i in range(k)}
+
     def in_double_precision(self) -> Objective:
         """The same loss in float64, for differences of nearly equal losses."""
         n = self.objective.n
