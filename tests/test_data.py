@@ -127,6 +127,11 @@ def test_data_is_frozen_and_its_parts_must_fit():
         one_line(error, "digits", "train", label, "10 classes")
 
 
+def test_a_data_set_equals_itself_alone():
+    data, again = load_data("digits", n_train=4), load_data("digits", n_train=4)
+    assert data == data and data != again and data in [again, data] and len({data, again}) == 2
+
+
 # --- What is asked for ----------------------------------------------------------------------------------------------
 
 

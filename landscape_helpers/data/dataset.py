@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no one truth value: a data set equals itself alone
 class Data:
     """A classification data set in memory.
 

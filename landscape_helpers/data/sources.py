@@ -42,7 +42,7 @@ class DataNotFoundError(FileNotFoundError):
     """A data set is not on this machine and could not be fetched; the message says what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """Images (n, H, W[, C]) uint8, labels (n,) and each image's position (n,).
 
@@ -56,7 +56,7 @@ class Split:
     original: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """A data set as it lies on disk, and which one that is: ``sha256`` of what ``hashed`` names."""
 
