@@ -185,7 +185,7 @@ REFUSED = {
     "centred by hand": (lambda: make(Centred()), "depends on what else is in its batch"),
     "weighted loss": (
         lambda: make(relu_mlp(), loss=nn.CrossEntropyLoss(torch.tensor([1.0, 2.0, 5.0]).double())),
-        "not the mean of their losses",
+        "is not the mean of their losses",
     ),
 }
 

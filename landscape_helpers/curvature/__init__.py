@@ -1,5 +1,6 @@
 """Curvature of an objective: leading eigenpairs of its Hessian, and what a finite step meets."""
 
+from .density import SpectralDensity, spectral_density
 from .lanczos import Eigenpairs, OverflowedCurvature, both_ends, top_eigenpairs
 from .noise import LossChange, loss_change
 from .operator import HessianAt
@@ -13,12 +14,14 @@ __all__ = [
     "LossChange",
     "OverflowedCurvature",
     "Quadratic",
+    "SpectralDensity",
     "Trace",
     "both_ends",
     "loss_change",
     "quadratic_model",
     "secant_curvature",
     "segments",
+    "spectral_density",
     "top_eigenpairs",
     "trace",
 ]
