@@ -82,7 +82,7 @@ class _Shelf:
         found = self.store.find(spec, seed)
         assert found is not None
         dataset = found.load()
-        record = Record(dataset, spec.parameters["steps"], self.catalogue.runs[run].paper_steps)
+        record = Record(dataset, spec.parameters.get("steps"), self.catalogue.runs[run].paper_steps)
         return _Result(record, found.stale, str(dataset.attrs.get("status", "completed")))
 
     def why_missing(self, run: str, profile: str) -> str:
@@ -214,15 +214,24 @@ def _remarks(
     for run in used:
         spec = shelf.spec(run, profile)
         assert spec is not None
-        steps, paper_steps = spec.parameters["steps"], shelf.catalogue.runs[run].paper_steps
-        if paper_steps is not None and steps < paper_steps:
-            remarks.append(f"{run}: the first {steps:,} of {paper_steps:,} steps")
+        remarks += _shortened(spec, shelf.catalogue)
         if len(held := shelf.available(run, profile)) < len(spec.seeds):
             remarks.append(f"{run}: {len(held)} of {len(spec.seeds)} seeds stored")
         for seed in seeds:
             if seed in held and (status := shelf.read(run, profile, seed).status) != "completed":
                 remarks.append(f"{run}, seed {seed}: {status}")
     return remarks + ([claim.remark] if claim.remark else [])
+
+
+def _shortened(spec: RunSpec, catalogue: Catalogue) -> list[str]:
+    """What a run's length is against the paper's, where it is shorter: a descent's steps, or epochs of training."""
+    run = catalogue.runs[spec.run]
+    steps, epochs = spec.parameters.get("steps"), spec.parameters.get("epochs")
+    if steps is not None and run.paper_steps is not None and steps < run.paper_steps:
+        return [f"{spec.run}: the first {steps:,} of {run.paper_steps:,} steps"]
+    if epochs is not None and "paper" in run.scales and epochs < (full := run.scales["paper"].parameters["epochs"]):
+        return [f"{spec.run}: {epochs:,} instead of {full:,} epochs, its checkpoints moved in proportion"]
+    return []
 
 
 def _expected(claim: Claim) -> str:

@@ -21,8 +21,9 @@ class Record:
     """The dataset of one run and seed.
 
     Attributes:
-        dataset: as :func:`landscape_helpers.experiments.gradient_oscillation.run` returns it.
-        planned_steps: K as asked for; a run that ended earlier has a shorter ``step`` dimension. None: as recorded.
+        dataset: as the ``run`` of an experiment returns it.
+        planned_steps: K as asked for; a descent that ended earlier has a shorter ``step`` dimension. None: as recorded,
+            or no descent at all.
         paper_steps: K of the paper's run, of which shares are taken; None where it is not stated: as recorded.
     """
 

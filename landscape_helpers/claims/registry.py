@@ -14,6 +14,7 @@ from .record import Array, Record
 
 Measure = Callable[..., float]
 MEASURES: dict[str, Measure] = {}
+SELECTORS: dict[str, tuple[str, ...]] = {}  # by measure: what it takes beside the arguments that it names
 DIRECTIONS = {"up": 1, "down": -1}
 REDUCE: dict[str, Callable[..., Any]] = {"min": np.nanmin, "max": np.nanmax, "median": np.nanmedian}
 
@@ -21,6 +22,16 @@ REDUCE: dict[str, Callable[..., Any]] = {"min": np.nanmin, "max": np.nanmax, "me
 def register(function: Measure) -> Measure:
     MEASURES[function.__name__] = function
     return function
+
+
+def register_selecting(*selectors: str) -> Callable[[Measure], Measure]:
+    """For a measure that hands any of these arguments on to the choice of what it is taken over."""
+
+    def enter(function: Measure) -> Measure:
+        SELECTORS[function.__name__] = selectors
+        return register(function)
+
+    return enter
 
 
 def measure(name: str, record: Record, **arguments: Any) -> float:
@@ -39,9 +50,16 @@ def check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
     if name not in MEASURES:
         raise ValueError(f"unknown measure {name!r}: expected one of {', '.join(sorted(MEASURES))}")
     try:
-        inspect.signature(MEASURES[name]).bind(None, **arguments)
+        bound = inspect.signature(MEASURES[name]).bind(None, **arguments)
     except TypeError as error:
         raise ValueError(f"measure {name}: {error}") from error
+    if name in SELECTORS and (unknown := sorted(set(bound.kwargs) - set(_named(name)) - set(SELECTORS[name]))):
+        raise ValueError(f"measure {name}: unknown {unknown[0]!r}, expected one of {', '.join(SELECTORS[name])}")
+
+
+def _named(name: str) -> list[str]:
+    parameters = inspect.signature(MEASURES[name]).parameters.values()
+    return [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
 
 
 def curve_of(r: Record, layer: str | None = None) -> Array:
