@@ -122,6 +122,33 @@ def test_damaged_files_in_torchvisions_layout_are_refused(tmp_path):
     one_line(error, "mnist", tmp_path, "fetch them again")
 
 
+# The four bytes that open a file of images are 0, 0, the type of a number (8: uint8) and the number of dimensions.
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("opening", "why"),
+    [
+        (b"\0\0\x08\x09", "a header or a field is not as the format asks"),
+        (b"\0\0\x03\x03", "a header or a field is not as the format asks"),
+        (b"\0\0\x0a\x03", "a header or a field is not as the format asks"),
+        (b"\0\0\x09\x03", "int8"),
+    ],
+    ids=["dimensions", "no-type", "gap-in-types", "signed"],
+)
+def test_wrong_files_are_refused_with_a_reason(tmp_path, monkeypatch, opening, why, packed):
+    write_mnist(tmp_path, arrays(), packed)
+    raw = tmp_path / "MNIST" / "raw"
+    if packed:
+        path = raw / "train-images-idx3-ubyte.gz"
+        path.write_bytes(gzip.compress(opening + gzip.decompress(path.read_bytes())[4:]))
+        monkeypatch.setattr(torchvision.datasets.utils, "check_integrity", lambda *_: True)
+    else:
+        path = raw / "train-images-idx3-ubyte"
+        path.write_bytes(opening + path.read_bytes()[4:])
+    with pytest.raises(ValueError) as error:
+        load_data("mnist", root=tmp_path)
+    one_line(error, "mnist", tmp_path, f"({why}" if "header" in why else why, "fetch them again")
+
+
 @pytest.mark.parametrize("name", ["svhn", "cifar100"])
 def test_svhn_and_cifar100_in_torchvisions_layout(tmp_path, monkeypatch, name):
     module = torchvision.datasets.svhn if name == "svhn" else torchvision.datasets.cifar

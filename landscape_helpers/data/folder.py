@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .sources import DataNotFoundError, Source, Split
+from .sources import DataNotFoundError, Source, Split, reason
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
 _GREY = {"1", "L", "LA"}  # Pillow's modes of one brightness; transparency is dropped
@@ -85,7 +85,7 @@ def _read(path: Path) -> np.ndarray:
                 raise ValueError(f"more than 8 bits a pixel, mode {image.mode}")
             return np.asarray(image.convert("L" if image.mode in _GREY else "RGB"))
     except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} is not a readable 8-bit image ({' '.join(str(error).split())})") from error
+        raise ValueError(f"{path} is not a readable 8-bit image ({reason(error)})") from error
 
 
 def _coloured(image: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zlib
 from numbers import Integral
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from .sources import (
     read_digits,
     read_npz,
     read_torchvision,
+    reason,
     search_path,
 )
 
@@ -105,22 +107,20 @@ def _find(name: str, root: str | Path | None) -> Source:
     found = find_source(name, root)
     if found is not None and found.suffix == ".npz":
         return read_npz(found)
-    if found is not None and found.suffix != ".gz":
-        try:
-            return read_torchvision(name, root, download=False)
-        except (AssertionError, EOFError, KeyError, OSError, RuntimeError, ValueError) as error:
-            raise ValueError(
-                f"{name} as torchvision lays it out at {found} cannot be read ({' '.join(str(error).split())}): remove "
-                "the damaged files or fetch them again"
-            ) from error
+    packed_or_absent = found is None or found.suffix == ".gz"
     try:
-        return read_torchvision(name, root, download=True)  # unpacks what lies there packed
-    except (OSError, RuntimeError) as error:
-        folders = ", ".join(str(folder) for folder in search_path(root))
-        raise DataNotFoundError(
-            f"data set {name!r} not found: looked for {name}.npz and {TORCHVISION_FILES[name][0]} in {folders}, and "
-            f"the download failed ({type(error).__name__}); put {name}.npz in one of these folders or set "
-            "LANDSCAPE_DATA to the folder that holds it"
+        return read_torchvision(name, root, download=packed_or_absent)  # unpacks what lies there packed
+    except (AssertionError, EOFError, KeyError, OSError, RuntimeError, TypeError, ValueError, zlib.error) as error:
+        if packed_or_absent and isinstance(error, (OSError, RuntimeError)):
+            folders = ", ".join(str(folder) for folder in search_path(root))
+            raise DataNotFoundError(
+                f"data set {name!r} not found: looked for {name}.npz and {TORCHVISION_FILES[name][0]} in {folders}, "
+                f"and the download failed ({type(error).__name__}); put {name}.npz in one of these folders or set "
+                "LANDSCAPE_DATA to the folder that holds it"
+            ) from error
+        raise ValueError(
+            f"{name} as torchvision lays it out at {found or search_path(root)[-1]} cannot be read ({reason(error)}): "
+            "remove the damaged files or fetch them again"
         ) from error
 
 

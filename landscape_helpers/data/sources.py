@@ -68,6 +68,13 @@ class Source:
     classes: tuple[str, ...] | None = None
 
 
+def reason(error: Exception) -> str:
+    """What an error says, on one line; readers check headers by assertions and tables, which say nothing in words."""
+    if isinstance(error, (AssertionError, KeyError)):
+        return "a header or a field is not as the format asks"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def search_path(root: str | Path | None = None) -> list[Path]:
     """Folders in which data sets are looked for: ``root`` alone if given, else $LANDSCAPE_DATA and the user's cache."""
     if root is not None:
@@ -107,7 +114,7 @@ def read_npz(path: Path) -> Source:
         with loaded as archive:
             held = {key: archive[key] for key in archive.files}
     except unreadable as error:
-        raise ValueError(f"{path} is not a readable .npz of plain arrays ({' '.join(str(error).split())})") from error
+        raise ValueError(f"{path} is not a readable .npz of plain arrays ({reason(error)})") from error
     missing = [key for key in ("x_train", "y_train", "x_test", "y_test") if key not in held]
     if missing:
         raise ValueError(f"{path} has no {', '.join(missing)}: expected x_train, y_train, x_test and y_test")
