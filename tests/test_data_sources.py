@@ -43,6 +43,15 @@ def test_the_search_goes_root_then_landscape_data_then_the_cache(tmp_path, monke
         load_data("mnist", root=tmp_path / "elsewhere")
 
 
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_npz(tmp_path / "sets", y_train=np.full(12, 7))
+    assert load_data("mnist", n_train=1, root="~/sets").y_train.tolist() == [7]
+    monkeypatch.setenv("LANDSCAPE_DATA", "~/sets")
+    assert search_path()[0] == tmp_path / "sets"
+    assert load_data("mnist", n_train=1).y_train.tolist() == [7]
+
+
 def test_without_xdg_cache_home_the_cache_lies_in_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -76,10 +76,13 @@ def reason(error: Exception) -> str:
 
 
 def search_path(root: str | Path | None = None) -> list[Path]:
-    """Folders in which data sets are looked for: ``root`` alone if given, else $LANDSCAPE_DATA and the user's cache."""
+    """Folders in which data sets are looked for: ``root`` alone if given, else $LANDSCAPE_DATA and the user's cache.
+
+    ``~`` is the user's home folder.
+    """
     if root is not None:
-        return [Path(root)]
-    folders = [Path(os.environ["LANDSCAPE_DATA"])] if os.environ.get("LANDSCAPE_DATA") else []
+        return [Path(os.path.expanduser(root))]
+    folders = [Path(os.path.expanduser(chosen))] if (chosen := os.environ.get("LANDSCAPE_DATA")) else []
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return [*folders, cache / "landscape_helpers"]
 
