@@ -66,6 +66,19 @@ def test_a_test_class_without_training_images_is_refused(tmp_path):
     one_line(error, tmp_path, "zebra", "train")
 
 
+@pytest.mark.parametrize("text", [False, True])
+def test_a_class_folder_without_images_is_no_class(tmp_path, text):
+    write_images(tmp_path, {"train/a/1.png": (1, 1, 1), "test/a/1.png": (1, 1, 1)})
+    (tmp_path / "test" / "b").mkdir()
+    assert load_data(tmp_path).classes == ("a",)
+    (tmp_path / "train" / "b").mkdir()
+    if text:
+        (tmp_path / "train" / "b" / "1.txt").write_text("no image")
+    with pytest.raises(ValueError) as error:
+        load_data(tmp_path)
+    one_line(error, tmp_path / "train" / "b", "no images", ".png", "remove")
+
+
 @pytest.mark.parametrize("deep", [False, True])
 def test_an_image_that_cannot_be_read_as_8_bits_is_refused(tmp_path, deep):
     write_images(tmp_path, {"train/a/1.png": (1, 1, 1)})

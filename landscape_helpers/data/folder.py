@@ -23,7 +23,7 @@ def read_folder(folder: Path) -> Source:
 
     Raises:
         DataNotFoundError: no training images.
-        ValueError: a test class without training images, images of several sizes, an unreadable image.
+        ValueError: a class without training images, images of several sizes, an unreadable image.
     """
     if not (folder / "train").is_dir():
         raise DataNotFoundError(f"{folder} has no sub-folder train: expected train/CLASS/*.png and test/CLASS/*.png")
@@ -36,6 +36,13 @@ def read_folder(folder: Path) -> Source:
         raise ValueError(
             f"{folder}/test holds images of {', '.join(untrained)}, but train has none: expected the same class "
             "folders in train and test"
+        )
+    empty = [name for name, paths in files["train"].items() if not paths]
+    if empty:
+        # Each class folder is an output of the network; one that is never trained would pass unnoticed.
+        raise ValueError(
+            f"{folder}/train/{empty[0]} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}): put some there or remove "
+            "the folder"
         )
     digest = hashlib.sha256()
     images: dict[str, list[np.ndarray]] = {"train": [], "test": []}
