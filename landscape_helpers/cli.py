@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--timeout", type=float, default=900.0, metavar="S", help="seconds a cell may take (900)")
     p.set_defaults(command=_regress)
 
-    p = commands.add_parser("verify", help="re-validate stale results by recomputing their first steps")
+    p = commands.add_parser("verify", help="re-validate stale descents by recomputing their first steps")
     p.add_argument("ids", nargs="*", metavar="ID", help="figure or run; all by default")
     p.add_argument("--profile", metavar=profiles, help="one scale only")
     p.add_argument("--out", metavar="DIR", help="look for results here first")
@@ -144,10 +144,13 @@ def _compute(job: Any, store: Store, device: str, again: bool) -> int:
 
     from . import runner
 
-    bar = tqdm(total=job.spec.parameters["steps"], desc=f"{job.spec.run} s{job.seed}", unit="step", disable=None)
+    steps = job.spec.parameters.get("steps")
+    unit = "part" if steps is None else "step"
+    bar = tqdm(total=steps, desc=f"{job.spec.run} s{job.seed}", unit=unit, disable=None)
 
-    def progress(_: Any, step: int, steps: int, loss: float) -> None:
-        bar.update(step - bar.n)
+    def progress(_: Any, done: int, total: int, loss: float) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
         bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
 
     try:

@@ -29,7 +29,7 @@ class Job:
         return f"{self.spec.run} at {self.spec.profile} scale, seed {self.seed}"
 
 
-# Called with (job, step, steps, loss) after each step.
+# Called with (job, done, in all, loss) after each step of a descent, or after each part of another experiment.
 Progress = Callable[[Job, int, int, float], None]
 
 
@@ -96,7 +96,7 @@ def compute(
         again: compute even what is stored.
     """
     checkpoint = store.checkpoint(job.spec, job.seed)
-    report = None if progress is None else lambda step, steps, loss: progress(job, step, steps, loss)
+    report = None if progress is None else lambda done, total, loss: progress(job, done, total, loss)
     with only_process(checkpoint.with_suffix(".lock"), f"{job} is being computed by another process: waiting for it"):
         found = store.find(job.spec, job.seed)
         if found is not None and not found.stale and not again:
@@ -154,7 +154,10 @@ def results(
 
 
 def load(spec: RunSpec, store: Store) -> xarray.Dataset:
-    """All seeds of one run in one dataset (see :func:`results`); a shorter run is filled with NaN to the longest."""
+    """All seeds of one run in one dataset (see :func:`results`).
+
+    A shorter run is filled to the longest, as are fewer curves or planes: with NaN, or with empty text.
+    """
     import xarray
 
     parts: list[xarray.Dataset] = []
@@ -168,16 +171,32 @@ def load(spec: RunSpec, store: Store) -> xarray.Dataset:
             )
         stale |= found.stale
         parts.append(found.load())
+    numbered, dimensions = _numbered(parts)
     together = xarray.concat(
-        parts, xarray.Variable("seed", list(spec.seeds)), join="outer", combine_attrs="override", data_vars="all"
+        numbered,
+        xarray.Variable("seed", list(spec.seeds)),
+        join="outer",
+        combine_attrs="override",
+        data_vars="all",
+        fill_value={name: "" for name, v in parts[0].variables.items() if v.dtype.kind in "OU"},
     )
-    return together.assign_attrs(
+    return together.drop_vars(dimensions).assign_attrs(
         seeds=list(spec.seeds),
         stale=int(stale),
         network=spec.network,
         scale_note=spec.note,
         status="; ".join(f"seed {s}: {p.attrs['status']}" for s, p in zip(spec.seeds, parts, strict=True)),
     )
+
+
+def _numbered(parts: Sequence[xarray.Dataset]) -> tuple[list[xarray.Dataset], list[str]]:
+    """The datasets with indices along the dimensions in which they differ and have none, and these dimensions."""
+    sizes: dict[str, set[int]] = {}
+    for part in parts:
+        for name, size in part.sizes.items():
+            sizes.setdefault(str(name), set()).add(size)
+    ragged = [name for name, held in sizes.items() if len(held) > 1 and all(name not in part.indexes for part in parts)]
+    return [part.assign_coords({name: range(part.sizes[name]) for name in ragged}) for part in parts], ragged
 
 
 def highest_profile(ids: Iterable[str], store: Store) -> str:

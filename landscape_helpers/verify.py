@@ -3,7 +3,8 @@
 A result is stale as soon as any code it depends on has changed, even by what cannot matter. Where the first steps
 come out bit-identical under the present code, the result is stored under the present code, with an attribute that says
 exactly what was checked and by which code it was computed. That is evidence and no proof: what only shows later in a
-run, in its sharpness or in its matrices, is not looked at.
+run, in its sharpness or in its matrices, is not looked at. An experiment that is no single descent has no such first
+part: its results must be computed again.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ def verify(ids: Sequence[str], profiles: Sequence[str], store: Store) -> Iterato
 
 
 def _verify(job: Job, found: Stored, store: Store) -> Verification:
+    if "steps" not in job.spec.parameters:
+        return Verification(job, False, f"{job.spec.experiment} has no first steps to compare: compute it again")
     stored = found.load()
     device = str(stored.attrs.get("device", "cpu"))
     try:
