@@ -119,6 +119,9 @@ def test_a_network_of_torchvision_is_fresh_and_ready_to_train():
         ("alexnet", (3, 32, 32), {}, ("(3, 32, 32)", "does not take")),
         ("vit_b_16", (3, 32, 32), {}, ("(3, 32, 32)", "224")),
         ("nothing", (3, 32, 32), {}, ("'nothing'", "resnet18")),
+        ("mobilenet_v2", (3, 32, 32), {"width_mult": float("inf")}, ("width_mult", "inf", "cannot be built")),
+        ("mobilenet_v2", (3, 32, 32), {"round_nearest": 0}, ("round_nearest", "cannot be built")),
+        ("googlenet", (3, 32, 32), {"blocks": [1]}, ("with options {'blocks': [1]}",)),
     ],
 )
 def test_torchvision_errors_become_one_line(network, shape, options, fragments):

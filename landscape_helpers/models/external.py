@@ -12,7 +12,7 @@ _OURS = ("weights", "num_classes", "progress")  # set here or by the number of c
 # These have auxiliary classifiers that give a tuple in training mode and stand outside the graph in evaluation mode,
 # where their parameters would be directions in which the loss does not change.
 _AUXILIARY = ("googlenet", "inception_v3")
-_FAILURES = (RuntimeError, ValueError, TypeError, AssertionError, IndexError)
+_FAILURES = (RuntimeError, ValueError, TypeError, AssertionError, LookupError, ArithmeticError, AttributeError)
 
 
 def check_name(name: str, options: dict[str, Any]) -> None:
@@ -40,11 +40,10 @@ def build(name: str, n_classes: int, options: dict[str, Any]) -> nn.Module:
     from .._torchvision import torchvision
 
     wanted = name.removeprefix(PREFIX)
-    if wanted in _AUXILIARY:
-        # torchvision initialises them as their papers do unless told not to, and warns that this is going to change.
-        options = {"aux_logits": False, "init_weights": True, **options}
+    # torchvision initialises these two as their papers do unless told not to, and warns that this is going to change.
+    ours = {"aux_logits": False, "init_weights": True} if wanted in _AUXILIARY else {}
     try:
-        return torchvision.models.get_model(wanted, weights=None, num_classes=n_classes, **options)
+        return torchvision.models.get_model(wanted, weights=None, num_classes=n_classes, **{**ours, **options})
     except _FAILURES as error:
         raise ValueError(f"{name} cannot be built with options {options}: {_line(error)}") from error
 
