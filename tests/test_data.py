@@ -10,7 +10,7 @@ import pytest
 import torch
 from data_files import made, one_line
 
-from landscape_helpers.data import DATASETS, load_data
+from landscape_helpers.data import DATASETS, DataNotFoundError, load_data
 
 pytestmark = pytest.mark.usefixtures("isolated")
 
@@ -127,6 +127,13 @@ def test_data_is_frozen_and_its_parts_must_fit():
         one_line(error, "digits", "train", label, "10 classes")
 
 
+@pytest.mark.parametrize("dtype", [None, torch.int64, "float32"])
+def test_standardised_images_are_floating(dtype):
+    with pytest.raises(ValueError) as error:
+        load_data("digits", n_train=2).standardised(dtype)
+    one_line(error, repr(dtype), "floating")
+
+
 def test_a_data_set_equals_itself_alone():
     data, again = load_data("digits", n_train=4), load_data("digits", n_train=4)
     assert data == data and data != again and data in [again, data] and len({data, again}) == 2
@@ -155,3 +162,28 @@ def test_an_unknown_data_set_lists_the_known_ones(tmp_path):
     with pytest.raises(ValueError) as error:
         load_data("imagenet", root=tmp_path)
     one_line(error, "'imagenet'", *DATASETS, "folder:")
+
+
+class BytesPath:
+    def __fspath__(self):
+        return b"/tmp"
+
+
+@pytest.mark.parametrize("root", [5, b"/tmp", "a\0b", BytesPath()])
+def test_a_root_is_a_path(root):
+    with pytest.raises(ValueError) as error:
+        load_data("mnist", root=root)
+    one_line(error, "root", repr(root))
+
+
+@pytest.mark.parametrize("name", [BytesPath(), "folder:a\0b"])
+def test_an_image_folder_is_a_path(name):
+    with pytest.raises(ValueError) as error:
+        load_data(name)
+    one_line(error, "image folder", "path")
+
+
+def test_a_home_folder_that_does_not_exist_is_not_found(tmp_path):
+    with pytest.raises(DataNotFoundError) as error:
+        load_data("folder:~no-such-user/pets")
+    one_line(error, "~no-such-user/pets", "train")

@@ -69,7 +69,12 @@ class Data:
 
         Mean and standard deviation are those of the training images over samples and pixels. None of the papers states
         its input normalisation; this is the usual choice.
+
+        Raises:
+            ValueError: a dtype that is no floating type.
         """
+        if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+            raise ValueError(f"dtype must be a floating type such as torch.float32, got {dtype!r}")
         pixels = self.x_train.double()
         mean = pixels.mean((0, 2, 3), keepdim=True)
         deviation = pixels.std((0, 2, 3), correction=0, keepdim=True)

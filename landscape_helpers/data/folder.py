@@ -41,8 +41,8 @@ def read_folder(folder: Path) -> Source:
     if empty:
         # Each class folder is an output of the network; one that is never trained would pass unnoticed.
         raise ValueError(
-            f"{folder}/train/{empty[0]} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}): put some there or remove "
-            "the folder"
+            f"{folder}/train/{empty[0]} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}): put some there or "
+            "remove the folder"
         )
     digest = hashlib.sha256()
     images: dict[str, list[np.ndarray]] = {"train": [], "test": []}

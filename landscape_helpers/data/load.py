@@ -6,7 +6,6 @@ import hashlib
 import os
 import zlib
 from numbers import Integral
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from .sources import (
     Source,
     Split,
     find_source,
+    local_path,
     read_digits,
     read_npz,
     read_torchvision,
@@ -36,7 +36,7 @@ def load_data(
     name: str | os.PathLike[str],
     n_train: int | None = None,
     n_test: int | None = None,
-    root: str | Path | None = None,
+    root: str | os.PathLike[str] | None = None,
 ) -> Data:
     """A data set, or the first part of it.
 
@@ -88,7 +88,7 @@ def load_data(
     return Data(label, x_train, torch.from_numpy(train.y), x_test, torch.from_numpy(test.y), classes, provenance)
 
 
-def _read(name: str | os.PathLike[str], root: str | Path | None) -> tuple[str, Source]:
+def _read(name: str | os.PathLike[str], root: str | os.PathLike[str] | None) -> tuple[str, Source]:
     """The data set's short name and everything it holds."""
     if isinstance(name, str) and name in CLASSES:
         return name, read_digits() if name == "digits" else _find(name, root)
@@ -96,14 +96,15 @@ def _read(name: str | os.PathLike[str], root: str | Path | None) -> tuple[str, S
     if isinstance(name, os.PathLike) or (
         isinstance(name, str) and (name.startswith("folder:") or any(s in name for s in separators))
     ):
-        folder = Path(os.fspath(name).removeprefix("folder:")).expanduser()
+        given = name.removeprefix("folder:") if isinstance(name, str) else name
+        folder = local_path(given, "an image folder")
         return folder.resolve().name, read_folder(folder)
     raise ValueError(
         f"unknown data set {name!r}: expected one of {', '.join(DATASETS)}, folder:PATH or a path to an image folder"
     )
 
 
-def _find(name: str, root: str | Path | None) -> Source:
+def _find(name: str, root: str | os.PathLike[str] | None) -> Source:
     found = find_source(name, root)
     if found is not None and found.suffix == ".npz":
         return read_npz(found)

@@ -75,19 +75,31 @@ def reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def search_path(root: str | Path | None = None) -> list[Path]:
+def local_path(given: str | os.PathLike[str], what: str) -> Path:
+    """``given`` with ``~`` as the user's home folder.
+
+    Raises:
+        ValueError: no path of text, named by ``what``.
+    """
+    text = os.fspath(given) if isinstance(given, (str, os.PathLike)) else None
+    if not isinstance(text, str) or "\0" in text:
+        raise ValueError(f"{what} must be the path of a folder, as text or a path object, got {given!r}")
+    return Path(os.path.expanduser(text))
+
+
+def search_path(root: str | os.PathLike[str] | None = None) -> list[Path]:
     """Folders in which data sets are looked for: ``root`` alone if given, else $LANDSCAPE_DATA and the user's cache.
 
     ``~`` is the user's home folder.
     """
     if root is not None:
-        return [Path(os.path.expanduser(root))]
-    folders = [Path(os.path.expanduser(chosen))] if (chosen := os.environ.get("LANDSCAPE_DATA")) else []
+        return [local_path(root, "root")]
+    folders = [local_path(chosen, "LANDSCAPE_DATA")] if (chosen := os.environ.get("LANDSCAPE_DATA")) else []
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return [*folders, cache / "landscape_helpers"]
 
 
-def find_source(name: str, root: str | Path | None = None) -> Path | None:
+def find_source(name: str, root: str | os.PathLike[str] | None = None) -> Path | None:
     """Where data set ``name`` lies on this machine; None if nowhere.
 
     Returns:
@@ -134,7 +146,7 @@ def read_npz(path: Path) -> Source:
     return Source(train, test, path.name, digest, f"file {path.name}")
 
 
-def read_torchvision(name: str, root: str | Path | None, download: bool) -> Source:
+def read_torchvision(name: str, root: str | os.PathLike[str] | None, download: bool) -> Source:
     """MNIST, CIFAR-10, CIFAR-100 or SVHN through torchvision's own classes, downloaded where asked for."""
     from .._torchvision import torchvision
 
