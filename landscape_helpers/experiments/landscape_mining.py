@@ -123,8 +123,9 @@ def run(
         parts.append(_peaks(setting, tables))
     if settings:
         parts.append(_triples(setting, tables, settings))
-    for plane in p["planes"]:
-        _plane(setting, tables, *plane)
+    if p["planes"]:
+        off = [share for plane in p["planes"] for share in _plane(setting, tables, *plane)]
+        parts.append(xarray.Dataset({"plane_off": (("plane", "checkpoint"), np.stack(off), {"units": "1"})}))
     return setting.finish([*parts, tables.dataset()], "landscape_mining")
 
 
@@ -288,20 +289,24 @@ def _triples(setting: Setting, tables: Tables, settings: list[tuple[float, float
     )
 
 
-def _plane(setting: Setting, tables: Tables, epoch: int, first: str, second: str) -> None:
-    """The plane of two named directions as they are, and, where they overlap, of the second made orthogonal."""
+def _plane(setting: Setting, tables: Tables, epoch: int, first: str, second: str) -> list[np.ndarray]:
+    """The plane of two named directions as they are, and, where they overlap, of the second made orthogonal.
+
+    Returns:
+        For each the share of the way to every kept checkpoint that leads out of the plane, NaN for its own.
+    """
     p, theta = setting.p, setting.theta(epoch)
     d1, d2 = (_named(setting, epoch, name) for name in (first, second))
     cosine = float(directions.cosines(torch.stack([d1, d2], 1))[0, 1])
-    at = view(p["plane_scale"], p["plane_points"])
+    at1, at2 = (_view_along(p, name) for name in (first, second))
     ways = [(0, d2)]
     if abs(cosine) > OVERLAP:
         ways.append((1, directions.orthogonalised(d2, d1)))
     for orthogonalised, other in ways:
-        surface = slices.plane(setting.objective, theta, d1, other, at, at, batchnorm="re-estimated")
+        surface = slices.plane(setting.objective, theta, d1, other, at1, at2, batchnorm="re-estimated")
         tables.plane(
-            at,
-            at,
+            at1,
+            at2,
             np.asarray(surface),
             first=first,
             second=second,
@@ -311,6 +316,18 @@ def _plane(setting: Setting, tables: Tables, epoch: int, first: str, second: str
             orthogonalised=orthogonalised,
         )
     setting.step()
+    others = [e for e in sorted(p["keep"]) if e != epoch]
+    shares = np.full(len(p["keep"]), np.nan)
+    where = [sorted(p["keep"]).index(e) for e in others]
+    shares[where] = slices.project(theta, d1, d2, torch.stack([setting.theta(e) for e in others])).off_share
+    return [shares] * len(ways)
+
+
+def _view_along(p: Mapping[str, Any], name: str) -> np.ndarray:
+    """[-s, s], and [-1, 2] towards another checkpoint, so that what lies there, at 1, is well inside."""
+    if name.startswith(("E=", "E'=")):
+        return np.linspace(-1, 2, 3 * (p["plane_points"] - 1) // 2 + 1)
+    return view(p["plane_scale"], p["plane_points"])
 
 
 def _named(setting: Setting, epoch: int, name: str) -> torch.Tensor:

@@ -2,5 +2,6 @@
 
 from .line import line
 from .plane import plane
+from .projection import Projection, project
 
-__all__ = ["line", "plane"]
+__all__ = ["Projection", "line", "plane", "project"]

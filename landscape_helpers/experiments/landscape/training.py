@@ -184,7 +184,10 @@ def start_model(p: Mapping[str, Any], images: Images, seed: int, device: str = "
     if pretrain is None:
         return fresh
     if "weights" in pretrain:
-        return _with_body_of(_published(p["model"], pretrain["weights"]), fresh)
+        published = _published(p["model"], pretrain["weights"])
+        ends = [[q.shape for q in model.parameters()][-1] for model in (published, fresh)]
+        # With as many classes as the published network has, they are its own.
+        return published if ends[0] == ends[1] else _with_body_of(published, fresh)
     first = images.of_classes(list(pretrain["classes"]))
     source = build_model(p["model"], first.n_classes, images.data.input_shape, seed=seed, **p["model_options"])
     objective = Objective(source, first.x, first.y, device=device, dtype=DTYPES[p["dtype"]])
