@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from .affine import Affine
 from .batchnorm import normalising, of_the_input
+from .dense import Dense, chain_of
 from .direct import Direct
 from .evaluator import Evaluator, Span
+from .first_layer import first_layer
 from .layerwise import Layerwise
 from .trace import traced
 
@@ -23,8 +26,12 @@ def choose(span: Span) -> Evaluator:
     layerwise = Layerwise(span, graph)
     if not _agrees(span, layerwise):
         return Direct(span)
+    chain = chain_of(span, graph)
+    if chain is not None and Dense.fits(span, chain):
+        return Dense(span, chain, layerwise)
     layerwise.prepare()
-    return layerwise
+    layer = first_layer(span, graph)
+    return (Affine.for_span(span, layer, layerwise) if layer is not None else None) or layerwise
 
 
 def _agrees(span: Span, layerwise: Layerwise) -> bool:

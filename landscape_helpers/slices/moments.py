@@ -22,6 +22,19 @@ def rows_of(x: torch.Tensor) -> torch.Tensor | None:
     return last.reshape(-1, last.shape[-1] * last.shape[-2])
 
 
+class Scratch:
+    """Memory for a passing result, kept: the pages of a fresh allocation cost more than the arithmetic on them."""
+
+    def __init__(self) -> None:
+        self._buffer = torch.empty(0)
+
+    def like(self, x: torch.Tensor) -> torch.Tensor:
+        """Uninitialised memory of the shape of ``x``, overwritten at the next call."""
+        if self._buffer.numel() < x.numel() or self._buffer.dtype != x.dtype or self._buffer.device != x.device:
+            self._buffer = x.new_empty(x.numel())
+        return self._buffer[: x.numel()].view(x.shape)
+
+
 class Moments:
     """Exact mean and biased variance of inputs that arrive in pieces.
 
@@ -29,7 +42,8 @@ class Moments:
     LeVeque's formula (1979) in double precision: no difference of large squares, whatever the mean.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, scratch: Scratch) -> None:
+        self._scratch = scratch
         self._count = 0
         self._mean = self._squares = torch.zeros(())
         self._dtype = torch.float32
@@ -42,7 +56,7 @@ class Moments:
         repeats = wide.shape[1] // channels
         count = wide.shape[0] * repeats
         mean = wide.sum(0).view(repeats, channels).double().sum(0) / count
-        deviation = torch.sub(wide, mean.to(x.dtype).repeat(repeats))
+        deviation = torch.sub(wide, mean.to(x.dtype).repeat(repeats), out=self._scratch.like(wide))
         # The mean rounded to the working precision is off by less than its last digit: corrected below.
         offset = mean - mean.to(x.dtype).double()
         squares = deviation.mul_(deviation).sum(0).view(repeats, channels).double().sum(0) - count * offset**2

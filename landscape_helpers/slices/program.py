@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from . import trace
 from .batchnorm import Statistics
 from .kernels import Kernel, kernel_of
-from .moments import Moments, Normaliser
+from .moments import Moments, Normaliser, Scratch
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Program:
     def __init__(self, model: nn.Module, graph: fx.Graph, measured: Sequence[bool]) -> None:
         nodes = [node for node in graph.nodes if node.op != "output"]
         self.slots = {node: i for i, node in enumerate(nodes)}
-        self.measured = tuple(measured)
+        self._scratch = Scratch()
         modules = dict(model.named_modules())
         norms = [node for node in nodes if isinstance(trace.module_of(node, modules), _BatchNorm)]
         self.norms = trace.batchnorms(graph, model)
@@ -121,7 +121,7 @@ class Program:
         skipped = known.skipped if known is not None else frozenset()
         normalisers = self._normalisers(statistics)
         for stage in self.stages:
-            moments = {number: Moments() for number, _ in stage.measures}
+            moments = {number: Moments(self._scratch) for number, _ in stage.measures}
             for own in values:
                 _advance(stage.steps, own, normalisers, skipped)
                 for number, slot in stage.measures:
@@ -144,10 +144,20 @@ class Program:
                 if isinstance(value, torch.Tensor) and value.dim() and value.shape[0] == len(x):
                     most = max(most, value.numel() * value.element_size() // len(x))
             for number, slot in stage.measures:
-                moments = Moments()
+                moments = Moments(self._scratch)
                 moments.add(values[slot])
                 normalisers[number] = Normaliser(self.norms[number], moments.statistics())
         return most
+
+    def value(self, node: fx.Node, x: torch.Tensor) -> torch.Tensor:
+        """The value of a node in front of every BatchNorm, computed from ``x`` alone."""
+        values: list[Any] = [None] * len(self.slots)
+        values[self.input] = x
+        for step in self.stages[0].steps:
+            _advance((step,), values, {}, frozenset())
+            if step.slot == self.slots[node]:
+                break
+        return values[self.slots[node]]
 
     def _normalisers(self, statistics: Sequence[Statistics | None]) -> dict[int, Normaliser]:
         pairs = enumerate(zip(self.norms, statistics, strict=True))

@@ -1,0 +1,175 @@
+r"""The first layer of a model is affine in the coordinates of a slice.
+
+Its input is the data, whatever the point, so that for a linear or convolutional layer
+
+.. math::
+
+    (W + \sum_j c_j D_j) x + (b + \sum_j c_j e_j) = (W x + b) + \sum_j c_j (D_j x + e_j):
+
+one product with the data a direction serves the whole slice, and each point costs one multiplication and addition an
+output. A maximum over 2 x 2 squares behind it is taken of the four pixels' sums at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import fx, nn
+
+from . import trace
+from .evaluator import Span
+from .kernels import halving_pool
+from .program import Known, Program
+
+# Multiplications an output from which three passes over memory are cheaper than computing it anew: in cache, and where
+# the terms of all samples stream from memory at every point.
+WORTH_IN_CACHE, WORTH_STREAMED = 16, 64
+# Bytes of the terms of all samples; above it the layer is computed at every point.
+MEMORY = 1 << 30
+
+
+@dataclass(frozen=True)
+class FirstLayer:
+    """Where a model's first layer stands.
+
+    Attributes:
+        module: the layer.
+        node: its node in the graph.
+        before: nodes between the data and the layer; they change shapes only.
+        pool: the maximum over 2 x 2 squares that alone reads the layer, perhaps through a ReLU, and that ReLU.
+        exclusive: whether nothing else in the model reads the layer's parameters.
+    """
+
+    module: nn.Linear | nn.Conv2d
+    node: fx.Node
+    before: tuple[fx.Node, ...]
+    pool: fx.Node | None
+    relu: fx.Node | None
+    exclusive: bool
+
+    @property
+    def terms_an_output(self) -> int:
+        return self.module.weight[0].numel()
+
+    def known(self, program: Program, tensors: Sequence[torch.Tensor]) -> Known:
+        """What the program is told: the layer's output, or its maximum."""
+        skipped = {program.slots[node] for node in (*self.before, self.node, self.relu, self.pool) if node is not None}
+        return Known(program.slots[self.pool or self.node], tensors, frozenset(skipped))
+
+
+def first_layer(span: Span, graph: fx.Graph) -> FirstLayer | None:
+    """The layer that reads the raw data, if it is one whose parameters the slice moves along straight lines."""
+    model = span.objective.model
+    modules = dict(model.named_modules())
+    node = next(node for node in graph.nodes if node.op == "placeholder")
+    before: list[fx.Node] = []
+    while True:
+        readers = [user for user in node.users if not _reads_shape_only(user)]
+        if len(readers) != 1:
+            return None
+        node = readers[0]
+        if not (trace.is_flattening(node, modules) or trace.is_alias(node, modules)):
+            break
+        before.append(node)
+    module = trace.module_of(node, modules)
+    if not isinstance(module, (nn.Linear, nn.Conv2d)) or type(module) not in (nn.Linear, nn.Conv2d):
+        return None
+    if not trace.plain(module) or sum(other.target == node.target for other in graph.nodes) != 1:
+        return None
+    moving = {id(weight) for weight in span.objective.weights}
+    if (
+        not all(id(parameter) in moving for parameter in module.parameters())
+        or module._parameters.get("weight") is None
+    ):
+        return None  # a frozen or a derived weight
+    own = {id(parameter) for parameter in module.parameters()}
+    others = (m for m in modules.values() if m is not module)
+    shared = any(id(p) in own for m in others for p in m.parameters(recurse=False))
+    fetched = any(n.op == "get_attr" and id(_attribute(model, str(n.target))) in own for n in graph.nodes)
+    pool, relu = _pool_behind(node, modules) if isinstance(module, nn.Conv2d) else (None, None)
+    return FirstLayer(module, node, tuple(before), pool, relu, not (shared or fetched))
+
+
+class Terms:
+    """The layer's outputs at theta and along each direction, for one micro-batch, and their sum at a point.
+
+    Args:
+        layer: the layer.
+        piece: the micro-batch, as the model reads it.
+        span: the slice; the objective's model is moved.
+        program: the model.
+    """
+
+    def __init__(self, layer: FirstLayer, piece: torch.Tensor, span: Span, program: Program) -> None:
+        self._squares = False
+        self._layer = layer
+        terms = []
+        for vector in (span.theta, *span.directions):
+            span.objective.move(vector)
+            terms.append(self._arranged(program.value(layer.node, piece)))
+        self._terms = terms
+        self._base = terms[0]
+        self._sum = torch.empty_like(terms[0])
+        self._most = torch.empty_like(terms[0][0]) if self._squares else self._sum
+
+    def start_row(self, outer: Sequence[float]) -> None:
+        """Fix all coordinates but the last."""
+        self._base = self._terms[0]
+        for c, term in zip(outer, self._terms[1:-1], strict=True):
+            self._base = torch.add(self._base, term, alpha=c)
+
+    def at(self, last: float) -> torch.Tensor:
+        """The layer's output, or its maximum, at the last coordinate; overwritten at the next call."""
+        # Always from the start of the row: adding step by step would add up rounding errors as well.
+        torch.add(self._base, self._terms[-1], alpha=last, out=self._sum)
+        if not self._squares:
+            return self._sum
+        torch.amax(self._sum, 0, out=self._most)
+        value = self._most.permute(0, 3, 1, 2)
+        return value.relu_() if self._layer.relu is not None else value
+
+    def holds(self, x: torch.Tensor) -> bool:
+        """Whether ``x`` stands in memory that the next call of :meth:`at` overwrites."""
+        place = x.untyped_storage().data_ptr()
+        return place in (self._sum.untyped_storage().data_ptr(), self._most.untyped_storage().data_ptr())
+
+    def _arranged(self, x: torch.Tensor) -> torch.Tensor:
+        """``x`` (n, C, H, W) with the four pixels of each square in front, (4, n, H/2, W/2, C), if it is pooled."""
+        if self._layer.pool is None:
+            return x
+        last = x.permute(0, 2, 3, 1)
+        n, height, width, channels = last.shape
+        self._squares = True
+        squares = last.reshape(n, height // 2, 2, width // 2, 2, channels)
+        return squares.permute(2, 4, 0, 1, 3, 5).reshape(4, n, height // 2, width // 2, channels)
+
+
+def worth_it(layer: FirstLayer, samples: int, output: torch.Tensor, span: Span, in_cache: bool) -> bool:
+    """Whether the terms fit the memory and save time; ``output``: the layer's, of a few samples."""
+    bytes_each = math.prod(output.shape[1:]) * output.element_size()
+    if bytes_each * samples * (len(span.directions) + 1) > MEMORY:
+        return False
+    return layer.terms_an_output >= (WORTH_IN_CACHE if in_cache else WORTH_STREAMED)
+
+
+def _pool_behind(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[fx.Node | None, fx.Node | None]:
+    relu = None
+    if len(node.users) == 1 and trace.is_relu(follower := next(iter(node.users)), modules):
+        node = relu = follower
+    if len(node.users) == 1 and halving_pool(follower := next(iter(node.users)), modules):
+        return follower, relu
+    return None, None
+
+
+def _reads_shape_only(node: fx.Node) -> bool:
+    if node.op == "call_method":
+        return node.target in ("size", "dim", "numel")
+    return node.op == "call_function" and (node.target is len or (node.target is getattr and node.args[1] == "shape"))
+
+
+def _attribute(model: nn.Module, path: str) -> object:
+    owner, _, name = path.rpartition(".")
+    return getattr(model.get_submodule(owner), name, None)
