@@ -10,12 +10,15 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from figures_synthetic import SHAPES, quadratic_run
+from matplotlib.figure import Figure
 from PIL import Image
 
 from landscape_helpers.catalogue import load_catalogue
 from landscape_helpers.claims import ledger
+from landscape_helpers.figures import draw
 from landscape_helpers.figures.card import Card, card
-from landscape_helpers.figures.image import png, webp
+from landscape_helpers.figures.card_html import pictures
+from landscape_helpers.figures.image import DPI, png, webp
 from landscape_helpers.store import Store
 
 VOID = {"img", "br", "meta", "link", "input"}
@@ -154,6 +157,27 @@ def test_other_formats_of_the_notebook(cnn):
     assert len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 20
     assert "GO-F02-1  " in bundle["text/plain"] and "The paper reports" in bundle["text/plain"]
     assert set(cnn._repr_mimebundle_(include={"text/plain"})) == {"text/plain"}
+
+
+def test_a_picture_is_drawn_once_for_all_formats(store, monkeypatch):
+    fill(store, "cnn", "laptop", (0,))
+    drawn = []
+    once = Figure.draw
+    monkeypatch.setattr(Figure, "draw", lambda figure, renderer: drawn.append(figure) or once(figure, renderer))
+    shown = card("GO-F02", store=store)
+    for _ in range(2):
+        assert {"text/html", "image/png"} <= set(shown._repr_mimebundle_())
+    assert len(drawn) == len(set(drawn)) == 2, "once on light, once on dark"
+
+
+def test_pictures_are_what_matplotlib_saves(cnn):
+    file = io.BytesIO()
+    evidence = cnn.shown
+    assert evidence is not None
+    figure = draw("GO-F02", evidence.runs, "light", evidence.scale)
+    figure.savefig(file, format="png", dpi=DPI, facecolor="none")
+    light, _ = pictures(evidence)
+    np.testing.assert_array_equal(np.asarray(light), np.asarray(Image.open(file)))
 
 
 def test_nothing_stored_says_why_and_what_to_do(store):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -36,7 +37,7 @@ def render(draw: Callable[[str], Figure], dpi: int = DPI) -> tuple[Image.Image, 
     light, dark = draw("light"), draw("dark")
     first = _pixels(light, dpi)
     # Laying out takes longer than drawing, and the two differ in colours only.
-    dark.set_layout_engine("none")
+    dark.set_layout_engine(None)
     for ax, like in zip(dark.axes, light.axes, strict=True):
         ax.set_position(like.get_position(original=True))
     return first, _pixels(dark, dpi)
@@ -60,10 +61,12 @@ def png(image: Image.Image, page: str = "#ffffff") -> Encoded:
 
 
 def _pixels(figure: Figure, dpi: int) -> Image.Image:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=dpi, facecolor="none", pil_kwargs={"compress_level": 1})
-    file.seek(0)
-    return Image.open(file)
+    """RGBA of the figure, drawn once; ``savefig`` would go through it twice, the first time for the layout alone."""
+    figure.set_dpi(dpi)
+    figure.patch.set_facecolor("none")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.array(canvas.buffer_rgba()))
 
 
 def _round(levels: np.ndarray, step: int) -> np.ndarray:
