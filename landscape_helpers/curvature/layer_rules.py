@@ -66,8 +66,11 @@ class Rule:
         """The layer's output, and what is kept of it."""
         raise NotImplementedError
 
-    def backward(self, g: torch.Tensor, kept: Kept) -> torch.Tensor:
-        """The adjoint of the input from that of the output; completes ``kept``."""
+    def backward(self, g: torch.Tensor, kept: Kept, onward: bool) -> torch.Tensor:
+        """The adjoint of the input from that of the output; completes ``kept``.
+
+        Without ``onward`` nobody needs it (the layer is the first with parameters), and anything may come back.
+        """
         raise NotImplementedError
 
     def tangent(self, t: torch.Tensor | None, kept: Kept, v: Pieces) -> torch.Tensor:
@@ -76,10 +79,10 @@ class Rule:
 
     def adjoint(
         self, h: torch.Tensor, t: torch.Tensor | None, kept: Kept, v: Pieces, out: Pieces, onward: bool
-    ) -> torch.Tensor | None:
+    ) -> torch.Tensor:
         """The adjoint's tangent at the input from ``h``, that at the output; adds the parameters' part to ``out``.
 
-        Without ``onward`` nobody needs it: the layer is the first with parameters.
+        ``onward`` as in :meth:`backward`.
         """
         raise NotImplementedError
 
@@ -100,7 +103,7 @@ class Elementwise(Rule):
             kept.tensors["bend"] = bend
         return z.detach(), kept
 
-    def backward(self, g: torch.Tensor, kept: Kept) -> torch.Tensor:
+    def backward(self, g: torch.Tensor, kept: Kept, onward: bool) -> torch.Tensor:
         if "bend" in kept.tensors:
             kept.tensors["bend"] = kept.tensors["bend"] * g
         return g * kept.tensors["slope"]
@@ -111,7 +114,7 @@ class Elementwise(Rule):
 
     def adjoint(
         self, h: torch.Tensor, t: torch.Tensor | None, kept: Kept, v: Pieces, out: Pieces, onward: bool
-    ) -> torch.Tensor | None:
+    ) -> torch.Tensor:
         result = h * kept.tensors["slope"]
         return result.addcmul_(kept.tensors["bend"], t) if "bend" in kept.tensors and t is not None else result
 
@@ -130,7 +133,7 @@ class LinearMap(Rule):
         leaf, z = kept.graph
         return g if z is leaf else torch.autograd.grad(z, leaf, g, retain_graph=True)[0]
 
-    def backward(self, g: torch.Tensor, kept: Kept) -> torch.Tensor:
+    def backward(self, g: torch.Tensor, kept: Kept, onward: bool) -> torch.Tensor:
         return self._transposed(g, kept)
 
     def tangent(self, t: torch.Tensor | None, kept: Kept, v: Pieces) -> torch.Tensor:
@@ -138,5 +141,5 @@ class LinearMap(Rule):
 
     def adjoint(
         self, h: torch.Tensor, t: torch.Tensor | None, kept: Kept, v: Pieces, out: Pieces, onward: bool
-    ) -> torch.Tensor | None:
+    ) -> torch.Tensor:
         return self._transposed(h, kept)

@@ -63,7 +63,7 @@ def _rule_for(module: nn.Module) -> Rule | None:
 
 
 @dataclass
-class _Point:
+class Point:
     """A micro-batch at theta: what each layer keeps, and the loss's gradient with its graph at the outputs."""
 
     kept: list[Kept]
@@ -91,7 +91,7 @@ class Linearised:
         self.chunk = chunk
         self.memory = memory
         self.held = 0
-        self._points: list[_Point | None] = []
+        self._points: list[Point | None] = []
         theta = {id(weight) for weight in objective.weights}
         learning = [any(id(p) in theta for p in rule.module.parameters()) for rule in rules]
         self.first = learning.index(True) if any(learning) else len(rules)
@@ -123,6 +123,14 @@ class Linearised:
         result = torch.zeros_like(rows)
         directions = [self._pieces(row) for row in rows]
         sums = [self._pieces(row) for row in result]
+        for point in self.points():
+            with torch.no_grad():
+                for v, out in zip(directions, sums, strict=True):
+                    self._add_product(point, v, out)
+        return result
+
+    def points(self) -> Iterator[Point]:
+        """Every micro-batch at theta, from memory as far as that goes."""
         for index, chunk in enumerate(self._chunks()):
             point = self._points[index] if index < len(self._points) else None
             if point is None:
@@ -131,10 +139,7 @@ class Linearised:
                 if index == len(self._points):
                     self._points.append(point if keep else None)
                     self.held += point.bytes if keep else 0
-            with torch.no_grad():
-                for v, out in zip(directions, sums, strict=True):
-                    self._add_product(point, v, out)
-        return result
+            yield point
 
     def release(self) -> None:
         """Free what is kept; the next product computes it again."""
@@ -149,38 +154,41 @@ class Linearised:
     def _pieces(self, row: torch.Tensor) -> Pieces:
         return {id(w): view for w, view in zip(self.objective.weights, self.objective.views(row), strict=True)}
 
-    def _point(self, share: float, x: torch.Tensor, y: torch.Tensor) -> _Point:
+    def _point(self, share: float, x: torch.Tensor, y: torch.Tensor) -> Point:
         kept = []
         with torch.no_grad():
             a = x
-            for rule in self.rules:
+            for index, rule in enumerate(self.rules):
                 a, memory = rule.forward(a)
-                kept.append(memory)
+                kept.append(memory if index >= self.first else Kept())
         with torch.enable_grad():
             outputs = a.detach().requires_grad_()
             loss = share * self.objective.loss_function(outputs, y)
             (gradient,) = torch.autograd.grad(loss, outputs, create_graph=True)
         with torch.no_grad():
             g = gradient.detach()
-            for rule, memory in zip(reversed(self.rules[self.first :]), reversed(kept), strict=False):
-                g = rule.backward(g, memory)
-        return _Point(kept, outputs, gradient)
+            for index in reversed(range(self.first, len(self.rules))):
+                g = self.rules[index].backward(g, kept[index], onward=index > self.first)
+        return Point(kept, outputs, gradient)
 
-    def _add_product(self, point: _Point, v: Pieces, out: Pieces) -> None:
-        t: torch.Tensor | None = None
-        before: list[torch.Tensor | None] = []
-        for rule, kept in zip(self.rules[self.first :], point.kept[self.first :], strict=True):
-            before.append(t)
-            t = rule.tangent(t, kept, v)
-        if t is None:
+    def _add_product(self, point: Point, v: Pieces, out: Pieces) -> None:
+        if self.first == len(self.rules):
             return  # no layer has a parameter that theta holds
+        first, kept = self.rules[self.first], point.kept[self.first]
+        h = self.behind_first(point, first.tangent(None, kept, v), v, out)
+        first.adjoint(h, None, kept, v, out, onward=False)
+
+    def behind_first(self, point: Point, t: torch.Tensor, v: Pieces, out: Pieces) -> torch.Tensor:
+        """From the tangent at the first layer's output to the adjoint's tangent there, through all layers behind it."""
+        behind = range(self.first + 1, len(self.rules))
+        before = {}
+        for index in behind:
+            before[index] = t
+            t = self.rules[index].tangent(t, point.kept[index], v)
         h = torch.zeros_like(t)
         if point.gradient.requires_grad:
             with torch.enable_grad():
                 (h,) = torch.autograd.grad(point.gradient, point.outputs, t, retain_graph=True)
-        for index in reversed(range(self.first, len(self.rules))):
-            onward = index > self.first
-            through = self.rules[index].adjoint(h, before[index - self.first], point.kept[index], v, out, onward)
-            if through is None:
-                return
-            h = through
+        for index in reversed(behind):
+            h = self.rules[index].adjoint(h, before[index], point.kept[index], v, out, onward=True)
+        return h

@@ -28,9 +28,9 @@ class Linear(Rule):
     def forward(self, a: torch.Tensor) -> tuple[torch.Tensor, Kept]:
         return self.module(a), Kept({"a": a})
 
-    def backward(self, g: torch.Tensor, kept: Kept) -> torch.Tensor:
+    def backward(self, g: torch.Tensor, kept: Kept, onward: bool) -> torch.Tensor:
         kept.tensors["g"] = g
-        return g @ self.module.weight
+        return g @ self.module.weight if onward else g
 
     def tangent(self, t: torch.Tensor | None, kept: Kept, v: Pieces) -> torch.Tensor:
         module, direction = self.module, v.get(id(self.module.weight))
@@ -47,7 +47,7 @@ class Linear(Rule):
 
     def adjoint(
         self, h: torch.Tensor, t: torch.Tensor | None, kept: Kept, v: Pieces, out: Pieces, onward: bool
-    ) -> torch.Tensor | None:
+    ) -> torch.Tensor:
         weight, flat, g = self.module.weight, h.flatten(0, -2), kept.tensors["g"].flatten(0, -2)
         if id(weight) in out:
             out[id(weight)].addmm_(flat.T, kept.tensors["a"].flatten(0, -2))
@@ -55,7 +55,7 @@ class Linear(Rule):
                 out[id(weight)].addmm_(g.T, t.flatten(0, -2))
         add_to(out, self.module.bias, flat.sum(0))
         if not onward:
-            return None
+            return h
         result = flat @ weight
         if id(weight) in v:
             result.addmm_(g, v[id(weight)])
@@ -71,9 +71,9 @@ class Conv2d(Rule):
         a = a.contiguous(memory_format=torch.channels_last)
         return self.module(a), Kept({"a": a})
 
-    def backward(self, g: torch.Tensor, kept: Kept) -> torch.Tensor:
+    def backward(self, g: torch.Tensor, kept: Kept, onward: bool) -> torch.Tensor:
         kept.tensors["g"] = g.contiguous(memory_format=torch.channels_last)
-        return self._backward(kept.tensors["g"], kept.tensors["a"], self.module.weight, (True, False))[0]
+        return self._backward(kept.tensors["g"], kept.tensors["a"], self.module.weight, (onward, False))[0]
 
     def tangent(self, t: torch.Tensor | None, kept: Kept, v: Pieces) -> torch.Tensor:
         m, direction = self.module, v.get(id(self.module.weight))
@@ -92,7 +92,7 @@ class Conv2d(Rule):
 
     def adjoint(
         self, h: torch.Tensor, t: torch.Tensor | None, kept: Kept, v: Pieces, out: Pieces, onward: bool
-    ) -> torch.Tensor | None:
+    ) -> torch.Tensor:
         weight, a, g = self.module.weight, kept.tensors["a"], kept.tensors["g"]
         add_to(out, self.module.bias, h.sum((0, 2, 3)))
         learns = id(weight) in out
@@ -104,7 +104,7 @@ class Conv2d(Rule):
                 out[id(weight)] += piece
             if onward:
                 result += other
-        return result if onward else None
+        return result if onward else h
 
     def _backward(
         self, g: torch.Tensor, a: torch.Tensor, weight: torch.Tensor, wanted: tuple[bool, bool]
@@ -137,7 +137,7 @@ class MaxPool2d(Rule):
         kept = Kept({"at": flat.permute(0, 2, 3, 1).reshape(-1)}, sizes=(*a.shape, *z.shape[2:]))
         return z.contiguous(memory_format=torch.channels_last), kept
 
-    def backward(self, g: torch.Tensor, kept: Kept) -> torch.Tensor:
+    def backward(self, g: torch.Tensor, kept: Kept, onward: bool) -> torch.Tensor:
         return self._scattered(g, kept)
 
     def tangent(self, t: torch.Tensor | None, kept: Kept, v: Pieces) -> torch.Tensor:
@@ -148,7 +148,7 @@ class MaxPool2d(Rule):
 
     def adjoint(
         self, h: torch.Tensor, t: torch.Tensor | None, kept: Kept, v: Pieces, out: Pieces, onward: bool
-    ) -> torch.Tensor | None:
+    ) -> torch.Tensor:
         return self._scattered(h, kept)
 
     def _scattered(self, g: torch.Tensor, kept: Kept) -> torch.Tensor:
