@@ -1,4 +1,4 @@
-r"""Where checkpoints lie in a plane, and how far off it."""
+"""What a plane leaves out: points of parameter space projected onto it, and how far off it they lie."""
 
 from __future__ import annotations
 
@@ -7,75 +7,61 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .arguments import cosine
-
 
 @dataclass(frozen=True)
 class Projection:
-    r"""Points :math:`\theta_i` seen from a plane :math:`\theta+\lambda_1\epsilon_1+\lambda_2\epsilon_2`.
+    r"""Points in the coordinates of a plane.
 
     Attributes:
-        coordinates: (k, 2) :math:`(\lambda_1,\lambda_2)` of the nearest point of the plane, in lengths of the
-            directions, as on the axes of :func:`landscape_helpers.slices.plane`.
-        displacement: (k,) :math:`\|\theta_i-\theta\|`.
-        distance: (k,) from the plane.
+        coordinates: (k, 2) the :math:`(\lambda_1,\lambda_2)` of the nearest point of the plane.
+        distance: (k,) :math:`\|\theta_j-\theta\|`, from the plane's origin.
+        off: (k,) how far from the plane the point lies, in the units of theta.
     """
 
     coordinates: np.ndarray
-    displacement: np.ndarray
     distance: np.ndarray
+    off: np.ndarray
 
     @property
-    def share(self) -> np.ndarray:
-        """(k,) distance over displacement, 0 in the plane and 1 straight above theta; NaN at theta itself."""
-        result = np.full_like(self.distance, np.nan)
-        np.divide(self.distance, self.displacement, out=result, where=self.displacement > 0)
-        return result
+    def off_share(self) -> np.ndarray:
+        """(k,) sine of the angle between the way to the point and the plane, 0 in it, 1 across; NaN at the origin."""
+        share = np.full_like(self.off, np.nan)
+        np.divide(self.off, self.distance, out=share, where=self.distance > 0)
+        return share
 
 
-def project(points: torch.Tensor, theta: torch.Tensor, first: torch.Tensor, second: torch.Tensor) -> Projection:
-    r"""Project points onto the plane through theta that two directions span.
+def project(theta: torch.Tensor, d1: torch.Tensor, d2: torch.Tensor, points: torch.Tensor) -> Projection:
+    r"""The nearest points of the plane :math:`\theta+\lambda_1 d_1+\lambda_2 d_2`.
 
-    The least-squares coordinates
-
-    .. math::
-
-        \lambda = (E^\top E)^{-1}E^\top(\theta_i-\theta),\qquad E=(\epsilon_1\ \epsilon_2)
-
-    and the length of what they leave, :math:`\|\theta_i-\theta-E\lambda\|`. A trajectory drawn in a plane shows the
-    coordinates alone; *Visualizing, Rethinking, and Mining the Loss Landscape* and other papers do not say what is left
-    out. Where the directions are not orthogonal the coordinates are not :math:`\epsilon_j^\top(\theta_i-\theta)` over
-    :math:`\|\epsilon_j\|^2`. Computed in double precision.
+    A trajectory drawn on a plane looks as if it ran there. How far each of its points lies off the plane says how much
+    of it the picture shows: between random directions in a million dimensions, next to nothing. Least squares in
+    double precision; the directions need not be orthogonal.
 
     Args:
-        points: (k, P), or one (P,).
-        theta: (P,) the origin of the plane.
-        first: (P,).
-        second: (P,), not parallel to the first.
+        theta: the plane's origin (P,).
+        d1, d2: its directions (P,).
+        points: (k, P) or one (P,).
 
     Raises:
-        ValueError: lengths that differ, values that are not finite, a direction of norm 0, or parallel directions.
+        ValueError: vectors of different length, values that are not finite, or directions that are parallel or zero.
     """
-    for name, vector in (("theta", theta), ("the first direction", first), ("the second direction", second)):
-        if vector.dim() != 1 or vector.shape != theta.shape:
-            raise ValueError(f"{name} must have shape {tuple(theta.shape)}, one dimension, got {tuple(vector.shape)}")
-        if not bool(torch.isfinite(vector).all()):
-            raise ValueError(f"{name} holds NaN or infinite values: a plane needs finite ones")
-        if vector is not theta and float(vector.abs().max()) == 0:
-            raise ValueError(f"{name} has norm 0: a plane needs two directions")
-    points = points if points.dim() == 2 else points[None]
-    if points.dim() != 2 or points.shape[1] != len(theta):
-        raise ValueError(f"points must have shape (k, {len(theta)}), got {tuple(points.shape)}")
-    if not bool(torch.isfinite(points).all()):
-        raise ValueError("points hold NaN or infinite values: they have no place in a plane")
-    cosine(first, second)  # refuses parallel directions
-
-    spanning = torch.stack([first, second], dim=1).double().cpu()
-    basis, triangle = torch.linalg.qr(spanning)
-    away = points.double().cpu() - theta.double().cpu()
-    inside = away @ basis
-    # Twice, so that a distance far below the displacement is not rounding error of the first subtraction.
-    rest = away - inside @ basis.T
-    rest -= (rest @ basis) @ basis.T
-    coordinates = torch.linalg.solve_triangular(triangle, inside.T, upper=True).T
-    return Projection(coordinates.numpy(), away.norm(dim=1).numpy(), rest.norm(dim=1).numpy())
+    rows = points if points.dim() == 2 else points[None]
+    for name, vector in (("d1", d1), ("d2", d2), ("points", rows[0])):
+        if vector.shape != theta.shape:
+            raise ValueError(f"{name} must have theta's shape {tuple(theta.shape)}, got {tuple(vector.shape)}")
+    for name, vectors in (("theta", theta), ("d1", d1), ("d2", d2), ("points", rows)):
+        if not bool(torch.isfinite(vectors).all()):
+            raise ValueError(f"{name} must be finite to have a place in a plane, got NaN or infinite values")
+    axes = torch.stack([d1, d2], 1).double()
+    norms = axes.norm(dim=0)
+    if not bool((norms > 0).all()):
+        raise ValueError(f"the directions of a plane must not be zero, got norms {norms.tolist()}")
+    q, r = torch.linalg.qr(axes / norms)
+    if abs(float(r[1, 1])) < 1e-7:
+        raise ValueError("the directions of the plane are parallel: they span a line; take another second direction")
+    ways = rows.double() - theta.double()
+    inside = ways @ q
+    coordinates = torch.linalg.solve_triangular(r, inside.T, upper=True).T / norms
+    rest = ways - inside @ q.T
+    rest -= (rest @ q) @ q.T  # what rounding left in the plane, which counts where a point lies hardly off it
+    return Projection(coordinates.cpu().numpy(), ways.norm(dim=1).cpu().numpy(), rest.norm(dim=1).cpu().numpy())
