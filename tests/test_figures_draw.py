@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from landscape_helpers.claims import Record, measure
-from landscape_helpers.figures import THEMES, Trajectories, draw, stack_seeds, theme
+from landscape_helpers.figures import THEMES, Trajectories, alt_text, draw, stack_seeds, theme
 from landscape_helpers.figures.decimate import binned_mean, envelope, extremes, parts_of
 from landscape_helpers.figures.gradient_oscillation import PLANS, opens_briefly
 from landscape_helpers.figures.style import DARK, LIGHT, Theme
@@ -115,6 +115,17 @@ def test_a_run_without_matrices_or_sharpness_still_shows_the_rest() -> None:
     assert "no correlation matrix" in written
     assert "Sharpness" not in written
     assert "Share of the loss decrease" in written
+
+
+def test_sharpness_counts_as_measured_where_a_step_has_it() -> None:
+    run = quadratic_run()
+    assert Trajectories(run).has_sharpness is True
+    assert Trajectories([run, quadratic_run(seed=1)]).has_sharpness is True
+    assert Trajectories(quadratic_run(sharpness_every=0)).has_sharpness is False
+    never = run.isel(stop=slice(0, 0))  # asked for, and the run ended before the first
+    assert "sharpness" in never and Trajectories(never).has_sharpness is False
+    assert "sharpness" not in alt_text("GO-F10", {"cnn-small-rate": never})
+    assert "Sharpness" not in texts(draw("GO-F02", {"cnn": never}))
 
 
 @pytest.mark.parametrize("form", ["one dataset a seed", "one text for all seeds"])

@@ -168,7 +168,7 @@ def _network(
             wanted = run.parameters.get("matrices_at", [])
             when = f" at epoch {wanted[index]:,}" if index < len(wanted) else ""
             absent(ax, f"no correlation matrix{when}: {endings_in_words(run) or 'not recorded'}", theme)
-    if "sharpness" in closer.data and closer.data.sizes.get("stop", 0):
+    if closer.has_sharpness:
         panels.share(figure.add_subplot(grid[2, 0]), run, marks, theme)
         sharpness(figure.add_subplot(grid[2, 1]), closer, marks, theme, named=closer is not run)
     else:
@@ -191,7 +191,7 @@ def _layers(run: Trajectories, marks: Marks, n_layers: int, scale_note: str, the
 def _small_rate(run: Trajectories, marks: Marks, n_layers: int, scale_note: str, theme: Theme) -> Figure:
     """Loss and global correlation; layer-wise correlations; layer-wise |dot|; below, every layer at once."""
     shown = shown_layers(len(run.layers), n_layers)
-    measured = bool("sharpness" in run.data and run.data.sizes.get("stop", 0))
+    measured = run.has_sharpness
     figure = new_figure(11.6 if measured else 9.4, run.heading, scale_note, theme)
     heights = (1.05, 1.05, 1.9, 1.1) if measured else (1.05, 1.9, 1.1)
     rows = figure.add_gridspec(len(heights), 1, height_ratios=heights)

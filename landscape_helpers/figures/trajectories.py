@@ -180,6 +180,11 @@ class Trajectories:
         by_seed = dict(zip(map(int, parts[1::2]), parts[2::2], strict=True))
         return [by_seed.get(seed, "completed") for seed in self.seeds]
 
+    @property
+    def has_sharpness(self) -> bool:
+        """Whether the largest eigenvalue of the Hessian was measured at one step at least."""
+        return "sharpness" in self.data and self.data.sizes.get("stop", 0) > 0
+
     @cached_property
     def oscillating(self) -> np.ndarray:
         """(step,): the fraction of seeds, among those still running, with negative windowed correlation."""

@@ -109,7 +109,7 @@ def _decrease_in_words(run: Trajectories) -> str:
 
 
 def _sharpness_in_words(run: Trajectories) -> str:
-    if "sharpness" not in run.data or not run.data.sizes.get("stop", 0):
+    if not run.has_sharpness:
         return ""
     values = np.asarray(run.data["sharpness"].transpose("seed", "stop").values, dtype=float)
     known = [row[np.isfinite(row)] for row in values]
