@@ -155,7 +155,7 @@ def test_inputs_of_low_rank_lose_nothing():
     np.testing.assert_allclose(kept, dense(objective), atol=1e-12)
     auto = spectral_density(objective, objective.theta, 2, 5, input_rank="auto")
     assert auto.input_rank is not None and auto.input_rank <= 4
-    assert auto.lost_trace <= 0.0076 * trace(objective, objective.theta).value
+    assert auto.lost_trace <= 0.0081 * trace(objective, objective.theta).value
 
 
 class Functional(nn.Module):

@@ -149,8 +149,9 @@ def spectral_density(
         steps: Lanczos steps a probe, at least 1 (P at most are made). Ghorbani et al. use 90, PyHessian 100.
         seed: of the probes.
         deflate: the most eigenvalues to take out; 0 is plain quadrature.
-        input_rank: None, the whole Hessian; r; or "auto", the smallest r that loses at most 0.75 % of the
-            first layer's trace, and the whole Hessian where that is not to be had.
+        input_rank: None, the whole Hessian; r; or "auto", the smallest r that loses at most 0.8 % of the
+            trace (of the first layer's where that of H is not known exactly), and the whole Hessian where half of
+            the input's directions would not do or the model has no such layer.
         progress: called with the number of probes done.
 
     Raises:

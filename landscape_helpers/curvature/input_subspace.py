@@ -29,9 +29,9 @@ from torch.overrides import TorchFunctionMode
 from ..layers import trainable_parameters
 from ..objective import Objective
 from .piecewise import why_not_piecewise_affine, why_samples_are_coupled
-from .trace import output_factors
+from .trace import output_factors, trace
 
-AUTO_LOST = 0.0075  # share of the first layer's trace that "auto" gives up
+AUTO_LOST = 0.008  # share of the trace that "auto" may give up: below one per cent, with a margin
 OVERSAMPLING = 10  # columns of the range finder beyond the rank (Halko, Martinsson, Tropp 2011, Section 4.2)
 POWER_STEPS = 1
 PROBES = 32  # random signs that estimate tr S_i where it is not known exactly
@@ -134,7 +134,8 @@ def restrict(objective: Objective, theta: torch.Tensor, rank: int | str, seed: i
     Args:
         objective: the loss.
         theta: the point (P,).
-        rank: r, or "auto": the smallest that loses at most 0.75 % of the first layer's trace.
+        rank: r, or "auto": the smallest that loses at most 0.8 % of the trace of H (of the first layer's where that
+            of H is not known exactly).
         seed: of the range finder.
     """
     if reason := why_samples_are_coupled(objective, theta):
@@ -146,10 +147,13 @@ def restrict(objective: Objective, theta: torch.Tensor, rank: int | str, seed: i
     width = rows.shape[1]
     if isinstance(rank, int) and rank >= width:
         return f"the first layer has {width} inputs, no more than the rank {rank}"
-    traces, errors = _output_traces(objective, theta, name)
+    exact = why_not_piecewise_affine(objective, theta) is None
+    traces, errors = _output_traces(objective, theta, name, exact)
     weighted = rows * traces.abs().sqrt().to(rows.dtype)[:, None]
     lengths = torch.linalg.vector_norm(rows, dim=1).double().square()
-    basis, r = _leading(weighted, rank if isinstance(rank, int) else None, float(traces.abs() @ lengths), seed)
+    total = float(traces.abs() @ lengths)
+    allowed = AUTO_LOST * (objective.n * trace(objective, theta).value if exact and rank == "auto" else total)
+    basis, r = _leading(weighted, rank if isinstance(rank, int) else None, total - allowed, seed)
     if r >= width // 2 and rank == "auto":
         return f"half of the {width} input directions would not do"
     basis = basis[:, :r].contiguous()
@@ -163,8 +167,10 @@ def restrict(objective: Objective, theta: torch.Tensor, rank: int | str, seed: i
     return Restricted(small, small.theta, r, lost, error)
 
 
-def _leading(weighted: torch.Tensor, rank: int | None, total: float, seed: int) -> tuple[torch.Tensor, int]:
-    """Leading right singular vectors of ``weighted`` (n, d), and how many of them to keep."""
+def _leading(weighted: torch.Tensor, rank: int | None, wanted: float, seed: int) -> tuple[torch.Tensor, int]:
+    """Leading right singular vectors of ``weighted`` (n, d), and how many to keep: ``rank``, or as many as hold the
+    sum of squares ``wanted``; all d where half of them would not.
+    """
     n, width = weighted.shape
     # Several products with M'M follow: formed once, where it has fewer numbers than M, each costs less.
     gram = weighted.T @ weighted if width <= n else None
@@ -182,7 +188,7 @@ def _leading(weighted: torch.Tensor, rank: int | None, total: float, seed: int) 
         values, basis = values.flip(0).double(), basis @ vectors.flip(1)
         if rank is not None:
             return basis, rank
-        enough = values.cumsum(0) >= (1 - AUTO_LOST) * total
+        enough = values.cumsum(0) >= wanted
         if bool(enough.any()):
             return basis, int(enough.double().argmax()) + 1
         if columns >= width // 2:
@@ -190,9 +196,10 @@ def _leading(weighted: torch.Tensor, rank: int | None, total: float, seed: int) 
         columns = min(width, 2 * columns)
 
 
-def _output_traces(objective: Objective, theta: torch.Tensor, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+def _output_traces(
+    objective: Objective, theta: torch.Tensor, name: str, exact: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
     r"""(n,) tr :math:`S_i` and its standard error, S a sample's second derivative by the first layer's output."""
-    exact = why_not_piecewise_affine(objective, theta) is None
     objective.move(theta)
     weight = objective.model.get_parameter(name)
     traces, errors = [], []
