@@ -3,13 +3,16 @@
 A result is stale as soon as any code it depends on has changed, even by what cannot matter. Where the first steps
 come out bit-identical under the present code, the result is stored under the present code, with an attribute that says
 exactly what was checked and by which code it was computed. That is evidence and no proof: what only shows later in a
-run, in its sharpness or in its matrices, is not looked at. An experiment that is no single descent has no such first
-part: its results must be computed again.
+run, in its sharpness or in its matrices, is not looked at.
+
+An experiment that is no single descent names a cheap part of itself, ``beginning(parameters)``, and which of the
+part's numbers must come out again and how closely, ``REPEATS``: training to the last bit, what a faster or a more
+careful instrument rounds differently to a small tolerance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,23 +53,32 @@ def verify(ids: Sequence[str], profiles: Sequence[str], store: Store) -> Iterato
 
 
 def _verify(job: Job, found: Stored, store: Store) -> Verification:
-    if "steps" not in job.spec.parameters:
-        return Verification(job, False, f"{job.spec.experiment} has no first steps to compare: compute it again")
     stored = found.load()
     device = str(stored.attrs.get("device", "cpu"))
+    module = experiment(job.spec.experiment)
+    in_parts = hasattr(module, "beginning")
     try:
         validate([job.spec])
-        parameters = {**job.spec.parameters, "steps": min(STEPS, job.spec.parameters["steps"])}
-        parameters |= {"sharpness_every": 0, "matrices_at": []}
-        fresh = experiment(job.spec.experiment).run(parameters, seed=job.seed, device=device)
+        if in_parts:
+            parameters = module.beginning(job.spec.parameters)
+        else:
+            parameters = {**job.spec.parameters, "steps": min(STEPS, job.spec.parameters["steps"])}
+            parameters |= {"sharpness_every": 0, "matrices_at": []}
+        kept = store.checkpoint(job.spec, job.seed)
+        fresh = module.run(parameters, seed=job.seed, device=device, checkpoint=kept if in_parts else None)
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         return Verification(job, False, f"cannot be recomputed here: {' '.join(str(error).split())}")
-    if difference := first_difference(stored, fresh):
+    difference = part_difference(stored, fresh, module.REPEATS) if in_parts else first_difference(stored, fresh)
+    if difference:
         return Verification(job, False, f"differs under the present code: {difference}; compute it again")
     before = found.path.stem[-HALF:]
     now = code_hash(job.spec.experiment)[:HALF]
-    n = fresh.sizes["step"] - 1
-    note = f"first {n} steps bit-identical under code {now}, computed under {before}"
+    if in_parts:
+        closest = ", ".join(f"{name} to {tolerance:g}" for name, tolerance in module.REPEATS.items())
+        note = f"repeated under code {now}: {closest} (relative, in the part verified); computed under {before}"
+    else:
+        n = fresh.sizes["step"] - 1
+        note = f"first {n} steps bit-identical under code {now}, computed under {before}"
     beside = Store(found.path.parent, search=[])
     # The file of the earlier code gives way only once the new one is there.
     path = beside.save(job.spec, job.seed, stored.assign_attrs(verified=note))
@@ -86,4 +98,26 @@ def first_difference(stored: xarray.Dataset, fresh: xarray.Dataset) -> str:
         if different.any():
             k = int(np.argmax(different))
             return f"{name} at step {k} is {b[k]:.9g}, was {a[k]:.9g}"
+    return ""
+
+
+def part_difference(stored: xarray.Dataset, fresh: xarray.Dataset, repeats: Mapping[str, float]) -> str:
+    """Where a part that was computed anew leaves what is stored by more than is allowed, or nothing.
+
+    The part lies at the start of every dimension: its first curve is the stored first curve.
+    """
+    for name, tolerance in repeats.items():
+        if name not in fresh:
+            return f"{name} did not come out"
+        new = fresh[name]
+        old = stored[name].isel({d: slice(0, n) for d, n in new.sizes.items()}).transpose(*new.dims)
+        a, b = np.asarray(old.values, dtype=np.float64), np.asarray(new.values, dtype=np.float64)
+        if a.shape != b.shape:
+            return f"{name} has shape {b.shape} where {a.shape} is stored"
+        scale = np.abs(a[np.isfinite(a)]).max(initial=0.0)
+        # Relative to the largest value of the series: a curve's smallest losses are differences of larger ones.
+        equal = (np.abs(a - b) <= tolerance * scale) | (a == b) | (np.isnan(a) & np.isnan(b))
+        if not equal.all():
+            at = tuple(int(i) for i in np.argwhere(~equal)[0])
+            return f"{name} at {at} is {b[at]:.9g}, was {a[at]:.9g}"
     return ""

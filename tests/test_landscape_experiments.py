@@ -230,3 +230,25 @@ def test_a_killed_run_goes_on_to_the_same_record(tmp_path):
     for name in whole.variables:
         a, b = whole[name].values, resumed[name].values
         assert np.array_equal(a, b, equal_nan=a.dtype.kind == "f"), name
+
+
+@pytest.mark.parametrize("module", [landscape_slices, landscape_curvature, landscape_mining])
+def test_the_beginning_of_a_run_repeats_and_a_difference_is_named(module):
+    from landscape_helpers.verify import part_difference
+
+    wanted = {
+        landscape_slices: SLICES,
+        landscape_curvature: {
+            "hessian_at": [2, 4], "density_at": [4], "eigenpairs": 2, "shown": 1, "points": 3, "probes": 1,
+            "lanczos_steps": 4, "noise_draws": 2,
+        },
+        landscape_mining: {"mine_at": [2], "mining_epochs": 2, "mining_batch": 60, "eigenpairs": 2, "points": 3},
+    }[module]  # fmt: skip
+    p = module.validate(MLP | wanted)
+    stored = module.run(p, seed=0)
+    fresh = module.run(module.beginning(p), seed=0)
+    assert set(module.REPEATS) <= set(fresh)
+    assert part_difference(stored, fresh, module.REPEATS) == ""
+    other = stored.copy(deep=True)
+    other["train_loss"][1] *= 1 + 1e-7
+    assert part_difference(other, fresh, module.REPEATS).startswith("train_loss at (1,)")

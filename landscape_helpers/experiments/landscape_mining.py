@@ -43,6 +43,15 @@ FIXED_DIRECTIONS = ("Gau.", "Neg. Grad.", "Mine")  # besides P.E.x, N.E.x, E=x a
 OVERLAP = 0.1  # |cos| above which a plane is drawn a second time with orthogonal axes (MINE-Q02 of the inventory)
 
 
+# What must come out again where only the instruments have changed (see landscape_helpers.verify).
+REPEATS = {"train_loss": 0.0, "eval_loss": 1e-5, "theta_norm": 0.0}
+
+
+def beginning(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a cheap part of a run: its training."""
+    return {**parameters, "mine_at": [], "triple_at": None, "planes": []}
+
+
 def validate(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters completed by :data:`DEFAULTS`.
 
