@@ -16,7 +16,7 @@ from landscape_helpers.figures.words import findings, spread
 EVERY_RUN = synthetic_runs(tuple(SHAPES))
 
 
-@pytest.mark.parametrize("figure_id", list(load_catalogue().figures))
+@pytest.mark.parametrize("figure_id", [f.id for f in load_catalogue().figures.values() if f.paper == "GO"])
 def test_every_figure_is_told_in_numbers(figure_id):
     text = alt_text(figure_id, EVERY_RUN)
     assert sum(character.isdigit() for character in text) >= 10

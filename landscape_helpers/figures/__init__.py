@@ -4,7 +4,7 @@ The card itself is ``card`` of :mod:`landscape_helpers.figures.card`; under that
 """
 
 from .card import Card
-from .gradient_oscillation import draw
+from .papers import draw
 from .style import OKABE_ITO, THEMES, Theme, theme
 from .trajectories import Trajectories, stack_seeds
 from .words import alt_text

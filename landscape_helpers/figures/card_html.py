@@ -18,8 +18,8 @@ from ..catalogue import Figure, RunSpec
 from ..claims import VERDICTS
 from .card_style import STYLE
 from .evidence import Evidence, Row
-from .gradient_oscillation import draw
 from .image import DPI, Encoded, render, webp
+from .papers import draw
 from .words import alt_text, findings
 
 # A verdict is a word and a mark as well as a colour.

@@ -14,10 +14,9 @@ from ..catalogue import PROFILES, Figure, RunSpec, load_catalogue
 from ..catalogue.model import check_profile
 from ..claims import ledger
 from ..store import Store
-from .gradient_oscillation import plan_of
+from .papers import compares
 
 Row = Mapping[str, Any]
-COMPARISONS = ("batchnorm", "unshown")  # layouts that draw the runs there are
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Evidence:
     @property
     def compares(self) -> bool:
         """Several networks side by side, and not one on its own."""
-        return plan_of(self.figure.id).layout in COMPARISONS
+        return compares(self.figure.id)
 
     @property
     def seeds(self) -> list[int]:
@@ -76,7 +75,7 @@ def gather(
     Raises:
         ValueError: an unknown figure or profile.
     """
-    comparing = plan_of(figure_id).layout in COMPARISONS
+    comparing = compares(figure_id)
     figure = load_catalogue().figure(figure_id)
     store = store or Store()
     if profile is None:

@@ -1,0 +1,98 @@
+"""The figures of the mining paper that rest on the Hessian, in words and measured numbers: one sentence a network."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..shapes import peak_height
+from .gaussian_figures import plane_groups
+from .numbers_in_words import number, percent, spread
+from .planes_panel import kinds
+from .slice_records import SliceRecord
+
+
+def eigen_curves(record: SliceRecord) -> str:
+    """Classes along P.E. and N.E., and the height of the peaks at each checkpoint."""
+    positive, negative = record.curves("positive"), record.curves("negative")
+    if not positive or not negative:
+        return ""
+    basins = float(np.mean([c.shape.label == "v-basin" for c in positive]))
+    parts = [f"v-basin on {percent([basins])} of {len(positive)} curves along P.E."]
+    for epoch in sorted({c.fields["epoch"] for c in negative}):
+        curves = [c for c in negative if c.fields["epoch"] == epoch]
+        peaks = sum(c.shape.label == "w-peak" for c in curves)
+        heights = spread([peak_height(c.at, c.loss) for c in curves], ".2g")
+        parts.append(f"at E = {epoch:.0f} w-peak on {peaks} of {len(curves)} along N.E., peaks of {heights} nats")
+    return "; ".join(parts)
+
+
+def eigen_planes(record: SliceRecord) -> str:
+    """What kind of surface each pair gives."""
+    told = []
+    for group in plane_groups(record):
+        f = group[0].fields
+        told.append(f"{f['first']} \u00d7 {f['second']} at E = {f['epoch']:.0f} {kinds(group)} seeds")
+    return "; ".join(told)
+
+
+def changes(record: SliceRecord) -> str:
+    """Smallest eigenvalue and trace at each checkpoint, and how often noise raises the loss."""
+    parts = []
+    for i, epoch in enumerate(record.epochs("density_epoch")):
+        smallest = spread([float(v[i]) for v in record.of_each("smallest_ritz")], ".2g")
+        traces = spread([float(v[i]) for v in record.of_each("trace")], ".3g")
+        parts.append(f"at E = {epoch} the smallest eigenvalue is {smallest} and the trace {traces}")
+    if not parts:
+        return ""
+    for m, size in enumerate(record.first["noise_lambda"].values):
+        raised = [float((v[:, m] > 0).mean()) for v in record.of_each("change")]
+        ratio = [float(np.median(v[:, m])) for v in _ratios(record)]
+        text = f"noise of \u03bb = {size:g} raises the loss in {percent(raised)} of draws"
+        parts.append(f"{text}, with a variance {spread(ratio, '.2g')} of the corrected formula's")
+    return "; ".join(parts)
+
+
+def _ratios(record: SliceRecord) -> list[np.ndarray]:
+    measured, expected = (record.of_each(f"change_{name}") for name in ("variance", "variance_corrected"))
+    return [a / b for a, b in zip(measured, expected, strict=True)]
+
+
+def interpolations(record: SliceRecord) -> str:
+    """How many local quadratics fall towards the trained network, for GMI and for MLI, and where they are worst."""
+    slopes = record.of_each("interpolation_slope")
+    if not slopes:
+        return ""
+    kind = record.first["interpolation_kind"].values.astype(str)
+    parts = []
+    for name in dict.fromkeys(kind):
+        falling = [float((row < 0).sum()) for seed in slopes for row in seed[kind == name]]
+        parts.append(f"{spread(falling, '.0f')} of {slopes[0].shape[1]} segments fall on {name} curves")
+    error = np.median(np.concatenate(_segment_errors(record)), axis=0)
+    at = record.first["interpolation_at"].values[0]
+    return f"{'; '.join(parts)}; the local quadratic is worst at \u03bb = {number(float(at[int(np.argmax(error))]))}"
+
+
+def _segment_errors(record: SliceRecord) -> list[np.ndarray]:
+    """|q(centre + half width) - L| of every seed (interpolation, centre)."""
+    names = ("loss", "slope", "curvature", "ahead")
+    half = float(record.first.get("interpolation_half_width", 0.05))
+    tables = zip(*(record.of_each(f"interpolation_{name}") for name in names), strict=True)
+    return [np.abs(loss + half * slope + half**2 * bend / 2 - ahead) for loss, slope, bend, ahead in tables]
+
+
+def kinks(record: SliceRecord) -> str:
+    """How far second differences lie from the Hessian at the shortest and at the longest step."""
+    secants, hessians = (record.of_each(f"kink_{name}") for name in ("secant", "hessian"))
+    if not secants:
+        return ""
+    steps = record.first["kink_step"].values
+    parts = []
+    for i, direction in enumerate(record.first["kink_direction"].values):
+        ratios = [
+            [float(np.median(s[:, i, m] / h[:, i])) for s, h in zip(secants, hessians, strict=True)] for m in (0, -1)
+        ]
+        parts.append(
+            f"along {direction} the second difference is {spread(ratios[0], '.3g')} of the Hessian's at step "
+            f"{number(float(steps[0]))} and {spread(ratios[1], '.3g')} of it at {number(float(steps[-1]))}"
+        )
+    return "; ".join(parts)
