@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 
-from .catalogue import PROFILES, RunSpec, load_catalogue
+from .catalogue import RunSpec, load_catalogue
+from .catalogue.model import check_profile
 from .claims import ledger
-from .data import DATASETS
+from .data import check_dataset
 from .figures.card import Card, card
 from .figures.ledger_table import LedgerTable
 from .regression import Metrics
-from .runner import compute, load, missing, validate
+from .runner import check_seeds, compute, load, missing, validate
 from .store import Store
 
 # Tolerances of the regression run, each with where it comes from.
@@ -33,30 +34,29 @@ class Chapter:
     Args:
         paper: key of the paper, ``"GO"``.
         profile: "smoke" (the embedded digits, a minute or two), "laptop" or "paper".
-        data: data set of the explorers; a name :func:`~landscape_helpers.data.load_data` knows.
+        data: data set of the explorers, as :func:`~landscape_helpers.data.load_data` takes it.
         seeds: of the runs computed here.
 
     Raises:
-        ValueError: a profile, data set or seed that does not exist; before any work.
+        ValueError, DataNotFoundError: a paper, profile, data set or seed that does not exist; before any work.
     """
 
-    def __init__(self, paper: str, profile: str = "smoke", data: str = "digits", seeds: Sequence[int] = (0,)) -> None:
+    def __init__(
+        self,
+        paper: str,
+        profile: str = "smoke",
+        data: str | os.PathLike[str] = "digits",
+        seeds: Sequence[int] = (0,),
+    ) -> None:
         catalogue = load_catalogue()
         if paper not in catalogue.papers:
             raise ValueError(f"unknown paper {paper!r}: expected one of {', '.join(catalogue.papers)}")
-        if profile not in PROFILES:
-            raise ValueError(f"unknown profile {profile!r}: expected one of {', '.join(PROFILES)}")
-        if data not in DATASETS and not data.startswith("folder:"):
-            raise ValueError(f"unknown data set {data!r}: expected one of {', '.join(DATASETS)} or folder:PATH")
-        if not seeds or any(type(seed) is not int or seed < 0 for seed in seeds):
-            raise ValueError(f"seeds must be whole numbers of at least 0, got {list(seeds)}")
-        self.paper, self.profile, self.data, self.seeds = paper, profile, data, tuple(seeds)
+        check_dataset(data)
+        self.paper, self.profile, self.data, self.seeds = paper, check_profile(profile), data, check_seeds(seeds)
         self.store = Store()
         names = dict.fromkeys(run for f in catalogue.figures.values() if f.paper == paper for run in f.runs)
         self.specs: list[RunSpec] = [
-            catalogue.spec(name, profile, seeds=self.seeds)
-            for name in names
-            if profile in catalogue.runs[name].scales
+            catalogue.spec(name, profile, seeds=self.seeds) for name in names if profile in catalogue.runs[name].scales
         ]
         compute_all(self.specs, self.store)
 
@@ -111,4 +111,3 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
-

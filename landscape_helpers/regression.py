@@ -26,6 +26,7 @@ from typing import Any
 from . import _json
 from .catalogue.model import check_profile
 from .fingerprint import PACKAGE_ROOT
+from .runner import check_seeds
 
 VARIABLE = "LANDSCAPE_METRICS"
 Value = float | int | bool | str | None
@@ -149,8 +150,8 @@ class Plan:
 
     def __post_init__(self) -> None:
         check_profile(self.profile)
-        if self.seeds is not None and not (self.seeds and all(type(s) is int and s >= 0 for s in self.seeds)):
-            raise ValueError(f"seeds must be whole numbers of at least 0, got {list(self.seeds)}")
+        if self.seeds is not None:
+            check_seeds(self.seeds)
         if not self.timeout > 0:
             raise ValueError(f"timeout must be above 0 seconds, got {self.timeout}")
 

@@ -48,6 +48,19 @@ def specs_for(
     return [catalogue.spec(run, profile, overrides, seeds) for run in catalogue.runs_of(ids)]
 
 
+def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+    """The seeds as they are.
+
+    Raises:
+        ValueError: none at all, or one that is no whole number from 0 to 2^63 - 1, which generators and files can hold.
+    """
+    given = seeds if isinstance(seeds, Sequence) else ()
+    if not given or any(type(seed) is not int or not 0 <= seed < 2**63 for seed in given):
+        shown = list(given) if given and not isinstance(given, str) else seeds
+        raise ValueError(f"seeds must be whole numbers of at least 0 and below 2^63, got {shown!r}")
+    return tuple(given)
+
+
 def validate(specs: Iterable[RunSpec]) -> None:
     """Refuse what cannot be computed, before any work: parameters, data set, network.
 
@@ -56,8 +69,7 @@ def validate(specs: Iterable[RunSpec]) -> None:
     """
     wanted: dict[str, RunSpec] = {}
     for spec in specs:
-        if any(type(seed) is not int or seed < 0 for seed in spec.seeds) or not spec.seeds:
-            raise ValueError(f"seeds must be whole numbers of at least 0, got {list(spec.seeds)}")
+        check_seeds(spec.seeds)
         experiment(spec.experiment).validate(spec.parameters)
         p = spec.parameters
         wanted[repr([p[k] for k in ("data", "n_train", "pool", "model", "model_options")])] = spec

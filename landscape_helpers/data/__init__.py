@@ -2,7 +2,7 @@
 
 from .classes import DATASETS
 from .dataset import Data
-from .load import load_data
+from .load import check_dataset, load_data
 from .sources import DataNotFoundError, find_source, search_path
 
-__all__ = ["DATASETS", "Data", "DataNotFoundError", "find_source", "load_data", "search_path"]
+__all__ = ["DATASETS", "Data", "DataNotFoundError", "check_dataset", "find_source", "load_data", "search_path"]

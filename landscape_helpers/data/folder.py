@@ -16,6 +16,17 @@ _GREY = {"1", "L", "LA"}  # Pillow's modes of one brightness; transparency is dr
 _DEEP = ("I", "F")  # modes of more than 8 bits a pixel, which Pillow would cut off at 255
 
 
+def check_folder(folder: Path) -> Path:
+    """The folder as it is.
+
+    Raises:
+        DataNotFoundError: it is not laid out for training images.
+    """
+    if not (folder / "train").is_dir():
+        raise DataNotFoundError(f"{folder} has no sub-folder train: expected train/CLASS/*.png and test/CLASS/*.png")
+    return folder
+
+
 def read_folder(folder: Path) -> Source:
     """Images in ``folder/train/CLASS/*`` and ``folder/test/CLASS/*``, all of one size; classes in sorted order.
 
@@ -25,8 +36,7 @@ def read_folder(folder: Path) -> Source:
         DataNotFoundError: no training images.
         ValueError: a class without training images, images of several sizes, an unreadable image.
     """
-    if not (folder / "train").is_dir():
-        raise DataNotFoundError(f"{folder} has no sub-folder train: expected train/CLASS/*.png and test/CLASS/*.png")
+    check_folder(folder)
     files = {split: _files(folder / split) for split in ("train", "test")}
     classes = tuple(files["train"])
     if not any(files["train"].values()):

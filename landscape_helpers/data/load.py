@@ -6,13 +6,14 @@ import hashlib
 import os
 import zlib
 from numbers import Integral
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from .classes import CLASSES, DATASETS, SHAPES, SIZES
 from .dataset import Data
-from .folder import read_folder
+from .folder import check_folder, read_folder
 from .sources import (
     TORCHVISION_FILES,
     DataNotFoundError,
@@ -88,20 +89,33 @@ def load_data(
     return Data(label, x_train, torch.from_numpy(train.y), x_test, torch.from_numpy(test.y), classes, provenance)
 
 
-def _read(name: str | os.PathLike[str], root: str | os.PathLike[str] | None) -> tuple[str, Source]:
-    """The data set's short name and everything it holds."""
+def check_dataset(name: str | os.PathLike[str]) -> Path | None:
+    """The folder of images that ``name`` stands for; None where it is one of :data:`DATASETS`.
+
+    Raises:
+        DataNotFoundError: a folder that is not there, or not laid out for training images.
+        ValueError: an unknown name.
+    """
     if isinstance(name, str) and name in CLASSES:
-        return name, read_digits() if name == "digits" else _find(name, root)
+        return None
     separators = tuple(s for s in (os.sep, os.altsep) if s)
     if isinstance(name, os.PathLike) or (
         isinstance(name, str) and (name.startswith("folder:") or any(s in name for s in separators))
     ):
         given = name.removeprefix("folder:") if isinstance(name, str) else name
-        folder = local_path(given, "an image folder")
-        return folder.resolve().name, read_folder(folder)
+        return check_folder(local_path(given, "an image folder"))
     raise ValueError(
         f"unknown data set {name!r}: expected one of {', '.join(DATASETS)}, folder:PATH or a path to an image folder"
     )
+
+
+def _read(name: str | os.PathLike[str], root: str | os.PathLike[str] | None) -> tuple[str, Source]:
+    """The data set's short name and everything it holds."""
+    folder = check_dataset(name)
+    if folder is not None:
+        return folder.resolve().name, read_folder(folder)
+    known = str(name)
+    return known, read_digits() if known == "digits" else _find(known, root)
 
 
 def _find(name: str, root: str | os.PathLike[str] | None) -> Source:
