@@ -20,10 +20,7 @@ from .figures.ledger_table import LedgerTable
 from .regression import Metrics
 from .runner import check_seeds, compute, load, missing, validate
 from .store import Store
-
-# Tolerances of the regression run, each with where it comes from.
-EARLY_LOSS = (1e-3, "float32 rounding over ten steps")
-OSCILLATING_SHARE = (0.15, "fifteen times the change of the simple CNN when its rate changes by 1e-6")
+from .watched import WATCHED
 
 
 class Chapter:
@@ -69,21 +66,12 @@ class Chapter:
         return LedgerTable(rows=ledger(paper=self.paper, store=self.store))
 
     def record_metrics(self) -> Metrics:
-        """Hand this page's own measurements to the regression run.
-
-        The first ten steps of a run repeat on any machine up to rounding. Past the edge of stability rounding errors
-        grow, so that of a whole run only the share of oscillating steps is compared, with a tolerance that comes from
-        repeating a run at a rate changed by one part in a million.
-        """
+        """Hand this page's own measurements to the regression run (:mod:`landscape_helpers.watched`)."""
         metrics = Metrics()
         for spec in self.specs:
             runs = load(spec, self.store)
             for seed in self.seeds:
-                run, name = runs.sel(seed=seed), f"{spec.run}, seed {seed}"
-                for k in (0, 10):
-                    metrics.record(f"{name}: loss at step {k}", float(run.loss[k]), *EARLY_LOSS, relative=True)
-                oscillating = float((run.windowed_correlation.dropna("step") < 0).mean())
-                metrics.record(f"{name}: share of oscillating steps", oscillating, *OSCILLATING_SHARE)
+                WATCHED[spec.experiment](metrics, runs.sel(seed=seed), f"{spec.run}, seed {seed}")
         return metrics
 
 
