@@ -4,10 +4,9 @@ import json
 
 from landscape_helpers.figures.benchmark_table import BenchmarkTable, benchmark_table
 
-ROWS = [
-    {"workload": "mlp", "side": "ours", "seconds": 2.0, "ratio": 1.0, "max_residual": 5e-4, "products": 40, "peak_mib": 100.0},
-    {"workload": "mlp", "side": "pyhessian", "seconds": 200.0, "ratio": 100.0, "max_residual": 9e-4, "products": 1550},
-]  # fmt: skip
+OURS = {"workload": "mlp", "side": "ours", "seconds": 2.0, "ratio": 1.0, "max_residual": 5e-4, "products": 40}
+SLOWEST = {"side": "pyhessian", "seconds": 200.0, "ratio": 100.0, "max_residual": 9e-4, "products": 1550}
+ROWS = [OURS | {"peak_mib": 100.0}, OURS | SLOWEST]
 
 
 def test_rows_are_read_with_their_ratios_and_accuracy(tmp_path):
