@@ -185,7 +185,7 @@ def _compare(op: ast.cmpop, a: float, b: float) -> Outcome:
         case ast.LtE():
             return Outcome(a <= b, -difference)
         case ast.Eq():
-            return Outcome(a == b, -abs(difference))
+            return Outcome(a == b, 0.0 - abs(difference))  # and not -0.0
     return Outcome(a != b, abs(difference))
 
 
