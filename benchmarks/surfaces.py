@@ -287,8 +287,8 @@ def run(workload: str, points: int, with_peer: bool) -> list[dict[str, Any]]:
             row["ratio"] = row["seconds"] / rows[0]["seconds"]
             row["floor_share"] = operations / rate / row["seconds"]
             print(
-                f"  {side:22s} {row['seconds']:8.2f} s  {row['ratio']:7.2f} x  difference to ours {row['difference']:.1e}  to "
-                f"double precision {row['error']:.1e}  + {row['peak_mib']:.0f} MiB  "
+                f"  {side:22s} {row['seconds']:8.2f} s  {row['ratio']:7.2f} x  difference to ours "
+                f"{row['difference']:.1e}  to double precision {row['error']:.1e}  + {row['peak_mib']:.0f} MiB  "
                 f"{row['floor_share']:.0%} of the floor",
                 flush=True,
             )
