@@ -8,14 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from .canvas import new_figure
+from .canvas import Handle, new_figure
 from .curves_panel import curve_key, lines, marks, panel_title, round_ticks
 from .panel_table import table
 from .slice_records import Curve, SliceRecord
 from .style import Theme
 
 Records = Mapping[str, SliceRecord]
+
+
+DRAWN = (0, (4, 1.5))
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def classes(records: Records, note: str, theme: Theme) -> Figure:
         kind, example = found[j]
         if example is None:
             at, height = schematic(kind)
-            ax.plot(at, height, color=theme.soft, linewidth=1.6, linestyle=(0, (4, 1.5)))
+            ax.plot(at, height, color=theme.soft, linewidth=1.6, linestyle=DRAWN)
             told = "schematic"
         else:
             record, curve = example
@@ -109,5 +113,8 @@ def classes(records: Records, note: str, theme: Theme) -> Figure:
         return ""
 
     table(figure, figure.add_gridspec(1, 1)[0], [""], [""] * len(found), panel, theme, ylabel="loss (nats)")
-    curve_key(figure, theme, several=False, other="other checkpoint, or mined model", guess=False)
+    drawn: list[Handle] = [Line2D([], [], color=theme.series[0], linewidth=1.5)]
+    drawn.append(Line2D([], [], color=theme.soft, linewidth=1.6, linestyle=DRAWN))
+    more = (drawn, ["measured", "drawn, not measured"])
+    curve_key(figure, theme, several=False, other="other checkpoint, or mined model", guess=False, more=more)
     return figure

@@ -76,7 +76,7 @@ def angles(records: Records, note: str, theme: Theme) -> Figure:
             _histogram(ax, [_pooled(record, name) for name, _ in ANGLES], theme.series)
             ax.axvspan(*REPORTED, color=theme.oscillating, alpha=theme.band_opacity, linewidth=0, zorder=0.5)
             spread = float(np.std(np.concatenate([_pooled(record, name) for name, _ in ANGLES])))
-            below = f"s.d. {spread:.2g}\u00b0; {expected:.2g}\u00b0 expected for {record.size:,} parameters"
+            below = f"s.d. {spread:.2g}\u00b0 ({expected:.2g}\u00b0 expected)"
         else:
             found = _pooled(record, "angle_descent")
             if not len(found):
@@ -84,7 +84,7 @@ def angles(records: Records, note: str, theme: Theme) -> Figure:
             _histogram(ax, [found], theme.series[3:])
             below = f"median {np.median(found):.1f}\u00b0"
         ax.axvline(90, color=theme.ink, linewidth=1, linestyle=DOTS)
-        round_ticks(ax.xaxis)
+        round_ticks(ax.xaxis, 3)
         ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
         panel_title(ax, head, below)
         return ""

@@ -80,7 +80,8 @@ def plane_row(
     for j, (record, planes) in enumerate(groups):
         ax = figure.add_subplot(grid[0, j])
         f = planes[0].fields
-        told = [f"E = {f['epoch']:.0f}", f"s = {f['scale']:g}"] + ["filter-norm."] * (f["normalize"] == "filter")
+        told = [f"E = {f['epoch']:.0f}"]
+        told += [f"s = {f['scale']:g}"] * (f["scale"] != 1) + ["filter"] * (f["normalize"] == "filter")
         seeds = "seed" if len(planes) == 1 else "seeds"
         name = f"{record.title.replace(', ', NEXT_LINE)}\n{', '.join(told)}"
         plane_panel(ax, planes[0], record.random_guess, theme, name=name, below=f"{kinds(planes)} {seeds}")

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from .canvas import Handle, add_key, new_figure
 from .curves_panel import LAMBDA, LOSS, curve_key, loss_axis, marks, panel_title, plain, power, round_ticks, verdict
 from .gaussian_figures import plane_groups
-from .panel_table import table
+from .panel_table import BLANK, table
 from .planes_panel import kinds, plane_key, plane_panel
 from .slice_records import SliceRecord
 from .style import Theme
@@ -37,7 +37,8 @@ def eigen_curves(records: Records, note: str, theme: Theme) -> Figure:
         # A network of which fewer are looked at: its last checkpoint stands with the others' last.
         j -= columns - len(epochs)
         if j < 0:
-            return "not measured"
+            # Said once, and not in every row of the network.
+            return "no earlier checkpoint was looked at" if family == "positive" else BLANK
         curves = record.curves(family, epoch=epochs[j], scale=scale)
         for one in curves:
             colour = colours[int(one.fields["draw"])]

@@ -20,9 +20,12 @@ def eigen_curves(record: SliceRecord) -> str:
     parts = [f"v-basin on {percent([basins])} of {len(positive)} curves along P.E."]
     for epoch in sorted({c.fields["epoch"] for c in negative}):
         curves = [c for c in negative if c.fields["epoch"] == epoch]
-        peaks = sum(c.shape.label == "w-peak" for c in curves)
+        views = []
+        for scale in sorted({c.fields["scale"] for c in curves}, reverse=True):
+            seen = [c.shape.label == "w-peak" for c in curves if c.fields["scale"] == scale]
+            views.append(f"{sum(seen)} of {len(seen)} at s = {scale:g}")
         heights = spread([peak_height(c.at, c.loss) for c in curves], ".2g")
-        parts.append(f"at E = {epoch:.0f} w-peak on {peaks} of {len(curves)} along N.E., peaks of {heights} nats")
+        parts.append(f"at E = {epoch:.0f} w-peak along N.E. on {' and '.join(views)}, peaks of {heights} nats")
     return "; ".join(parts)
 
 

@@ -59,7 +59,8 @@ REMARKS: dict[str, str] = {
     **dict.fromkeys(("MINE-F04", "MINE-F07", "MINE-F08", "MINE-F09", "MINE-F10"), COUNTED),
     **dict.fromkeys(("MINE-A15", "MINE-B16", "MINE-B17"), COUNTED),
     **dict.fromkeys(("MINE-F02", "MINE-F03"), f"{COUNTED} {CLIPPED}"),
-    **dict.fromkeys(("MINE-F11", "MINE-F12"), f"First seed. {CLIPPED}"),
+    "MINE-F11": f"Planes of the first seed; over each, what kind of surface it is and for how many seeds. {CLIPPED}",
+    "MINE-F12": f"Planes of the first seed; over each, the class of its slice along either axis. {CLIPPED}",
     "MINE-F13": _BRACKETS,
 }
 

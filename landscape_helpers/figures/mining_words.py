@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ..shapes import barrier_height, middle_well, peak_height, stationary_points
+from ..shapes import LABELS, barrier_height, middle_well, peak_height, stationary_points
 from . import classes_figure
 from .descent_figures import ANGLES, fall
 from .gaussian_figures import CONDITIONS, NORMALISATIONS, gaussian_all, gaussian_curves, gaussian_curves_of_final
@@ -15,9 +15,24 @@ from .grid_figures import agreement
 from .hessian_words import changes, eigen_curves, eigen_planes, interpolations, kinks
 from .mining_landscape import Runs, select
 from .numbers_in_words import number, percent, spread
+from .planes_panel import kinds
+from .search_figures import axis_class
 from .slice_records import Curve, SliceRecord, labels_of, mean_count
 
 Record = SliceRecord
+
+
+# The families of the record that Figure 1 looks for its examples in.
+WAYS = {
+    "gaussian": "a Gaussian direction",
+    "positive": "a positive eigenvector",
+    "later": "towards a later checkpoint",
+    "gradient": "along the negative gradient",
+    "independent": "towards an independent training",
+    "mined": "along a direction that Algorithm 1 found",
+    "negative": "a negative eigenvector",
+    "triple": "towards what Algorithm 2 found",
+}
 
 
 def findings(figure_id: str, runs: Runs) -> list[str]:
@@ -26,7 +41,7 @@ def findings(figure_id: str, runs: Runs) -> list[str]:
     if figure_id == "MINE-F01":
         return [LEADS[figure_id], *_classes(records)]
     told = [(record, SENTENCES[figure_id](record)) for record in records.values()]
-    return [LEADS[figure_id], *(f"{record.title}: {text or 'not measured'}." for record, text in told)]
+    return [LEADS[figure_id], *(f"{record.title}: {(text or 'not measured').rstrip('.')}." for record, text in told)]
 
 
 def share(curves: Sequence[Curve], label: str = "v-basin") -> float:
@@ -39,11 +54,11 @@ def _classes(records: Mapping[str, Record]) -> list[str]:
     for kind, example in classes_figure.examples(records):
         if example is None:
             view, count = f"{kind.view[0]:g} to {kind.view[1]:g}", len(kind.extrema) - 2
-            told.append(f"{kind.label}: a schematic over {view} with {count} stationary points.")
+            told.append(f"{kind.label}: drawn, not measured, over {view}; stationary points: {count}.")
         else:
             record, curve = example
-            where = f"{record.title} at E = {curve.fields['epoch']:.0f}, {curve.fields['family']} direction"
-            told.append(f"{kind.label}: measured, {where}, {curve.shape.count} stationary points.")
+            where = f"{record.title} at E = {curve.fields['epoch']:.0f}, {WAYS[curve.fields['family']]}"
+            told.append(f"{kind.label}: measured, {where}; stationary points: {curve.shape.count}.")
     return told
 
 
@@ -68,8 +83,6 @@ def _over(named: Sequence[tuple[str, Sequence[Curve]]]) -> str:
 
 
 def _surfaces(record: Record) -> str:
-    from .planes_panel import kinds
-
     return "".join(f"; surface at E = {g[0].fields['epoch']:.0f}: {kinds(g)}" for g in groups_of(record))
 
 
@@ -177,8 +190,12 @@ def _planes(record: Record) -> str:
     cosines = [abs(g[0].fields["cosine"]) for g in groups]
     pairs = {(g[0].fields["first"], g[0].fields["second"]) for g in groups}
     again = sum(g[0].fields["orthogonalised"] == 1 for g in groups)
+    named = "one pair" if len(pairs) == 1 else f"{len(pairs)} pairs"
+    slices = [axis_class(p, axis) for g in groups for p in g for axis in (0, 1)]
+    found = ", ".join(f"{label} on {slices.count(label)}" for label in LABELS if label in slices)
     return (
-        f"{len(pairs)} pairs of directions, |cos| up to {number(max(cosines), '.2g')}, {again} drawn again orthogonal"
+        f"{named} of directions, |cos| up to {number(max(cosines), '.2g')}, {again} drawn again orthogonal; of "
+        f"{len(slices)} slices along an axis {found}"
     )
 
 

@@ -14,6 +14,7 @@ from .curves_panel import panel_title
 from .style import Theme
 
 # Draws one panel: axes, row, column, and the name that the panel is to carry; returns why it is empty, or "".
+BLANK = " "  # a reason that says nothing: told elsewhere
 Draw = Callable[[Axes, int, int, str], str]
 
 
@@ -54,7 +55,7 @@ def table(
             else:
                 lowest[j] = ax
             if j == 0:
-                named = "\n".join(_line for part in row.split("\n") for _line in textwrap.wrap(part, 21))
+                named = "\n".join(line for part in row.split("\n") for line in _wrapped(part))
                 ax.set_ylabel("\n".join(filter(None, (named, "" if reason else ylabel))))
     if xlabel:
         for ax in lowest.values():
@@ -62,8 +63,13 @@ def table(
     return axes
 
 
+def _wrapped(name: str) -> list[str]:
+    """Lines short enough for the height of a panel; an equation stays in one of them."""
+    return textwrap.wrap(name.replace(" = ", "\u00a0=\u00a0"), 16, break_on_hyphens=False)
+
+
 def empty(ax: Axes, reason: str, theme: Theme, name: str = "") -> None:
-    """A panel without axes that says why; its name and its row's name stay."""
+    """A panel without axes that says why, or nothing more for a blank; its name and its row's name stay."""
     for spine in ax.spines.values():
         spine.set_visible(False)
     ax.set_xticks([])

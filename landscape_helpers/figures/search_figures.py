@@ -128,7 +128,7 @@ def planes(records: Records, note: str, theme: Theme) -> Figure:
         record, group = shown[i * columns + j]
         plane, f = group[0], group[0].fields
         name = f"{record.title}, E = {f['epoch']:.0f}\n{f['first']} \u00d7 {f['second']}"
-        plane_panel(ax, plane, record.random_guess, theme, name=name, below=_cosine(plane), ahead=_ahead(plane))
+        plane_panel(ax, plane, record.random_guess, theme, name=name, below=_below(plane), ahead=_ahead(plane))
         return ""
 
     axes = table(figure, figure.add_gridspec(1, 1)[0], [""] * rows, [""] * columns, panel, theme)
@@ -140,9 +140,11 @@ def planes(records: Records, note: str, theme: Theme) -> Figure:
     return figure
 
 
-def _cosine(plane: Plane) -> str:
-    told = f"|cos| = {abs(plane.fields['cosine']):.2g}"
-    return f"{told}, made orthogonal" if plane.fields["orthogonalised"] == 1 else told
+def _below(plane: Plane) -> str:
+    """How far the directions overlap, and the classes of the two slices through the perturbed model."""
+    told = f"|cos| {abs(plane.fields['cosine']):.2g}"
+    slices = f"{axis_class(plane, 0)}, {axis_class(plane, 1)}"
+    return f"{told}, made orthogonal: {slices}" if plane.fields["orthogonalised"] == 1 else f"{told}: {slices}"
 
 
 def _ahead(plane: Plane) -> tuple[float, float] | None:

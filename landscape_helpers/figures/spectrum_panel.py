@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from .canvas import Handle, add_key, new_figure
 from .curves_panel import DOTS, SUPERSCRIPT, panel_title, plain, power, round_ticks
-from .panel_table import table
+from .panel_table import BLANK, table
 from .slice_records import SliceRecord
 from .style import Theme
 
@@ -34,7 +34,7 @@ def spectra(records: Records, note: str, theme: Theme) -> Figure:
         epochs = record.epochs("density_epoch")
         j -= columns - len(epochs)
         if j < 0:
-            return "not measured"
+            return "no other checkpoint was looked at" if size is None else BLANK
         if size is None:
             density(ax, record, j, theme)
             return ""
