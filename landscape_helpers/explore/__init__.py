@@ -1,18 +1,24 @@
 """Explorers: small multiples under a slider, alive with a kernel and readable without one."""
 
+from .controls import Band, Choice, Slider
+from .directions import direction_explorer
 from .explorer import FrameExplorer
 from .learning_rate import learning_rate_explorer
+from .lines import line_explorer
 from .quadratic import quadratic_explorer
-from .spec import Band, Frame, Panel, Reference, Series, Slider
+from .spec import Frame, Panel, Reference, Series
 
 __all__ = [
     "Band",
+    "Choice",
     "Frame",
     "FrameExplorer",
     "Panel",
     "Reference",
     "Series",
     "Slider",
+    "direction_explorer",
     "learning_rate_explorer",
+    "line_explorer",
     "quadratic_explorer",
 ]

@@ -12,9 +12,10 @@ import anywidget
 import numpy as np
 import traitlets
 
+from .controls import Choice, Control
 from .page import SCRIPT, STYLE, static_html
 from .picture import picture
-from .spec import Frame, Layout, Panel, Slider, describe
+from .spec import Frame, Layout, Panel, describe
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ Compute = Callable[..., Frame]
 
 
 class FrameExplorer(anywidget.AnyWidget):
-    """Line charts that follow one or more sliders.
+    """Line charts that follow one or more sliders and menus.
 
     In a live notebook it is a widget: stored frames show at once, and between them ``compute`` is asked for
     the frame at any value. In a built page the same JavaScript module shows the stored frames alone; with
@@ -30,7 +31,7 @@ class FrameExplorer(anywidget.AnyWidget):
 
     Args:
         panels: the axes, side by side.
-        sliders: one or more.
+        sliders: one or more sliders or menus.
         frames: one frame for every combination of slider values, in the order of ``itertools.product`` (the
             last slider turns fastest).
         initial: the index of the value shown first, one per slider; by default the middle of each.
@@ -59,7 +60,7 @@ class FrameExplorer(anywidget.AnyWidget):
     def __init__(
         self,
         panels: Sequence[Panel],
-        sliders: Sequence[Slider],
+        sliders: Sequence[Control],
         frames: Sequence[Frame],
         *,
         alt: str,
@@ -99,8 +100,14 @@ class FrameExplorer(anywidget.AnyWidget):
         heading = ",  ".join(
             f"{s.label} = {s.text(float(s.values[int(p)]))}" for s, p in zip(self._sliders, position, strict=True)
         )
-        limits = [(p["x_range"], p["y_range"]) for p in self.spec["panels"]]
-        return picture(self._panels, limits, self.frame(*(int(p) for p in position)), heading)
+        frame = self.frame(*(int(p) for p in position))
+        limits = [
+            (frame.limits[p["title"]][:2], frame.limits[p["title"]][2:])
+            if p["limits_at"] is not None
+            else (p["x_range"], p["y_range"])
+            for p in self.spec["panels"]
+        ]
+        return picture(self._panels, limits, frame, heading)
 
     def html(self) -> str:
         """The explorer for a page without a kernel, in one piece: state, script, style and picture."""
@@ -140,6 +147,9 @@ class FrameExplorer(anywidget.AnyWidget):
         ends = [len(s.values) - 1 for s in self._sliders]
         if len(position) != len(ends) or any(not 0 <= p <= e for p, e in zip(position, ends, strict=True)):
             raise traitlets.TraitError(f"position must hold one number per slider, from 0 to {ends}, got {position}")
+        for control, p in zip(self._sliders, position, strict=True):
+            if isinstance(control, Choice) and p != int(p):
+                raise traitlets.TraitError(f"menu {control.label!r} needs a whole number as its position, got {p}")
         return position
 
     def _answer(self, _widget: Any, content: Any, _buffers: Any) -> None:
@@ -166,12 +176,12 @@ class FrameExplorer(anywidget.AnyWidget):
         self.send({**reply, "kind": "frame", "note": frame.note}, buffers=[row.astype("<f4").tobytes()])
 
 
-def grid(sliders: Sequence[Slider]) -> list[tuple[float, ...]]:
+def grid(sliders: Sequence[Control]) -> list[tuple[float, ...]]:
     """Every combination of slider values, in the order in which an explorer wants its frames."""
     return [tuple(float(v) for v in values) for values in itertools.product(*(s.values for s in sliders))]
 
 
-def _check(panels: Sequence[Panel], sliders: Sequence[Slider], frames: Sequence[Frame], alt: str) -> None:
+def _check(panels: Sequence[Panel], sliders: Sequence[Control], frames: Sequence[Frame], alt: str) -> None:
     if not panels:
         raise ValueError("an explorer needs at least one panel, got none")
     if not sliders:

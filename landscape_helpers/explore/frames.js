@@ -1,8 +1,8 @@
-// Small multiples under sliders. One source, two homes: an anywidget in a live notebook, and an inline script in a page
+// Small multiples under sliders and menus. One source, two homes: an anywidget in a live notebook, and an inline script in a page
 // without a kernel (see page.py), where the same state comes as JSON. Frames arrive as rows of float32; moving a slider
 // to a stored value only rewrites path data. Between stored values Python is asked, one request at a time.
 
-const MARGIN = { left: 42, right: 12, top: 10, bottom: 24, label: 34 }; // label: the right margin where lines are named
+const MARGIN = { left: 42, right: 12, top: 10, bottom: 24, label: 34, head: 22 }; // label, head: the right and top margins where lines are named
 const PATIENCE_MS = 20000;
 const LIVE_STEPS = 4; // slider positions between two stored values when Python can compute
 const SVG_TAGS = new Set(["svg", "g", "path", "line", "text", "rect", "clipPath", "defs"]);
@@ -61,10 +61,12 @@ function ticks(kind, [low, high], most) {
 
 const tickText = (v) => (Math.abs(v) >= 1e5 || (v !== 0 && Math.abs(v) < 1e-3) ? power(v, 0).replace("1\u00d7", "") : minus(String(+v.toPrecision(3))));
 
-function points(series, row) {
+// On axes that move, x is a share of their width.
+function points(series, row, moving) {
   const found = [];
-  for (let i = 0; i < (series.x ? series.x.length : (series.end - series.at) / 2); i++) {
-    found.push(series.x ? [series.x[i], row[series.at + i]] : [row[series.at + 2 * i], row[series.at + 2 * i + 1]]);
+  const x = series.x && moving ? series.x.map((share) => moving[0] + share * (moving[1] - moving[0])) : series.x;
+  for (let i = 0; i < (x ? x.length : (series.end - series.at) / 2); i++) {
+    found.push(x ? [x[i], row[series.at + i]] : [row[series.at + 2 * i], row[series.at + 2 * i + 1]]);
   }
   return found;
 }
@@ -88,42 +90,46 @@ const dots = (data, X, Y) => data.map(([x, y]) => [X(x), Y(y)]).filter(([x, y]) 
 function makePanel(spec, onHover) {
   const values = spec.series.map(() => node("span", { class: "lx-value" }));
   const heights = spec.references.map(() => node("span", { class: "lx-value" }));
-  const entry = (style, label, value) => node("li", {},
-    node("svg", { class: "lx-swatch", width: 17, height: 8, "aria-hidden": "true" }, node("path", { class: style, d: "M1,4H16" })), label, value);
+  const entry = (style, label, value, d = "M1,4H16") => node("li", {},
+    node("svg", { class: "lx-swatch", width: 17, height: 8, "aria-hidden": "true" }, node("path", { class: style, d })), label, value);
+  const strokes = spec.series.map((series, i) => `lx-line lx-s${i} lx-${series.line}`);
   const legend = node("ul", { class: "lx-legend" },
-    ...spec.series.map((series, i) => entry(`lx-line lx-s${i}`, series.label, values[i])),
-    ...spec.references.flatMap((r, i) => (r.label && !r.faint ? [entry("lx-reference", r.label, heights[i])] : [])));
-  const right = spec.references.some((r) => r.label) ? MARGIN.label : MARGIN.right;
+    ...spec.series.map((series, i) => (series.line === "none" ? entry(`lx-dots lx-s${i}`, series.label, values[i], "M6,4a2.4,2.4 0 1,0 4.8,0a2.4,2.4 0 1,0 -4.8,0") : entry(strokes[i], series.label, values[i]))),
+    ...spec.references.flatMap((r, i) => (r.label && !r.faint && !r.vertical ? [entry("lx-reference", r.label, heights[i])] : [])));
+  const right = spec.references.some((r) => r.label && !r.vertical) ? MARGIN.label : MARGIN.right;
+  const head = spec.references.some((r) => r.label && r.vertical) ? MARGIN.head : MARGIN.top;
   const svg = node("svg", { role: "img", class: "lx-plot" });
   const where = node("span", { class: "lx-where" });
   const root = node("div", { class: "lx-panel" },
     node("div", { class: "lx-title" }, spec.title, node("span", { class: "lx-unit" }, spec.y_label)),
     legend, svg, node("div", { class: "lx-foot" }, node("span", {}, spec.x_label), where));
   const clip = "lx" + Math.random().toString(36).slice(2);
-  let X, Y, box, curves, marks, references, cross, row, hovered = null;
+  let X, Y, box, size, curves, marks, references, cross, row, hovered = null;
+  let [x_range, y_range] = [spec.x_range, spec.y_range];
 
   function layout(width, height) {
-    box = { left: MARGIN.left, top: MARGIN.top, width: width - MARGIN.left - right, height: height - MARGIN.top - MARGIN.bottom };
-    X = axis("linear", spec.x_range, box.left, box.left + box.width);
-    Y = axis(spec.y_scale, spec.y_range, box.top + box.height, box.top);
+    size = [width, height];
+    box = { left: MARGIN.left, top: head, width: width - MARGIN.left - right, height: height - head - MARGIN.bottom };
+    X = axis("linear", x_range, box.left, box.left + box.width);
+    Y = axis(spec.y_scale, y_range, box.top + box.height, box.top);
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     svg.setAttribute("height", height);
-    svg.dataset.box = JSON.stringify({ ...box, x: spec.x_range, y: spec.y_range, scale: spec.y_scale });
+    svg.dataset.box = JSON.stringify({ ...box, x: x_range, y: y_range, scale: spec.y_scale });
     const grid = node("g", { class: "lx-grid", "aria-hidden": "true" });
-    for (const v of ticks(spec.y_scale, spec.y_range, height > 170 ? 5 : 4)) {
+    for (const v of ticks(spec.y_scale, y_range, height > 170 ? 5 : 4)) {
       grid.append(node("line", { x1: box.left, x2: box.left + box.width, y1: Y(v), y2: Y(v) }),
         node("text", { x: box.left - 6, y: Y(v) + 3.5, "text-anchor": "end" }, tickText(v)));
     }
-    for (const v of ticks("linear", spec.x_range, width > 260 ? 6 : 4)) {
+    for (const v of ticks("linear", x_range, width > 260 ? 6 : 4)) {
       grid.append(node("line", { class: "lx-tick", x1: X(v), x2: X(v), y1: box.top + box.height, y2: box.top + box.height + 4 }),
         node("text", { x: X(v), y: box.top + box.height + 16, "text-anchor": "middle" }, tickText(v)));
     }
     grid.append(node("line", { class: "lx-axis", x1: box.left, x2: box.left + box.width, y1: box.top + box.height, y2: box.top + box.height }));
-    curves = spec.series.map((_, i) => node("path", { class: `lx-line lx-curve lx-s${i}` }));
+    curves = spec.series.map((_, i) => node("path", { class: `lx-curve ${strokes[i]}` }));
     marks = spec.series.map((_, i) => node("path", { class: `lx-dots lx-s${i}` }));
     references = spec.references.map((r) => [
-      node("line", { class: "lx-reference" + (r.faint ? " lx-faint" : ""), x1: box.left, x2: box.left + box.width }),
-      node("text", { class: "lx-reference-label" + (r.faint ? " lx-faint" : ""), x: box.left + box.width + 5 })]);
+      node("line", { class: "lx-reference" + (r.vertical ? " lx-upright" : "") + (r.faint ? " lx-faint" : ""), ...(r.vertical ? { y1: box.top, y2: box.top + box.height } : { x1: box.left, x2: box.left + box.width }) }),
+      node("text", { class: "lx-reference-label" + (r.faint ? " lx-faint" : ""), ...(r.vertical ? { y: box.top - 6, "text-anchor": "middle" } : { x: box.left + box.width + 5 }) })]);
     cross = node("line", { class: "lx-cross", y1: box.top, y2: box.top + box.height, visibility: "hidden" });
     svg.replaceChildren(
       node("defs", {}, node("clipPath", { id: clip }, node("rect", { x: box.left, y: box.top - 2, width: box.width + 3, height: box.height + 3 }))),
@@ -134,21 +140,39 @@ function makePanel(spec, onHover) {
     if (row) update(row);
   }
 
+  const moving = () => (spec.limits_at === null ? null : x_range);
+
   function update(next) {
     row = next;
+    if (spec.limits_at !== null) {
+      const limits = row.slice(spec.limits_at, spec.limits_at + 4);
+      if (limits.some((v, i) => v !== [...x_range, ...y_range][i])) {
+        [x_range, y_range] = [limits.slice(0, 2), limits.slice(2)].map((pair) => [...pair]);
+        return layout(...size);
+      }
+    }
     spec.series.forEach((series, i) => {
-      const data = points(series, row);
+      const data = points(series, row, moving());
       curves[i].setAttribute("d", line(data, X, Y));
       if (series.markers) marks[i].setAttribute("d", dots(data, X, Y));
     });
     spec.references.forEach((r, i) => {
       const height = r.value ?? row[r.at];
-      const y = Y(height);
       const [rule, label] = references[i];
+      if (r.vertical) {
+        const x = X(height);
+        const inside = x >= box.left - 0.5 && x <= box.left + box.width + 0.5;
+        for (const side of ["x1", "x2"]) rule.setAttribute(side, inside ? x : 0);
+        rule.setAttribute("visibility", inside ? "visible" : "hidden");
+        label.setAttribute("x", inside ? x : 0);
+        label.textContent = inside ? r.label : "";
+        return;
+      }
+      const y = Y(height);
       const [above, below] = [y < box.top, !(y <= box.top + box.height)];
       rule.setAttribute("y1", y); rule.setAttribute("y2", y);
       rule.setAttribute("visibility", above || below ? "hidden" : "visible");
-      const rank = 12 * spec.references.slice(0, i).filter((other) => other.label).length; // lines off the axes: one above the other
+      const rank = 12 * spec.references.slice(0, i).filter((other) => other.label && !other.vertical).length; // lines off the axes: one above the other
       label.setAttribute("y", above ? box.top + 6 + rank : below ? box.top + box.height - rank : Math.max(y + 3.5, box.top + 6 + rank));
       label.textContent = r.label && r.label + (above ? "\u2191" : below ? "\u2193" : "");
       heights[i].textContent = number(height);
@@ -156,13 +180,14 @@ function makePanel(spec, onHover) {
     hover(hovered);
   }
 
-  // The numbers beside the legend: at the hovered step, else at each curve's last finite point.
+  // The numbers beside the legend: at the hovered step, else where the panel rests, else at each curve's last finite point.
   function reading() {
+    const at = hovered ?? spec.rest;
     return spec.series.map((series) => {
-      const data = points(series, row).filter(([x, y]) => Number.isFinite(y) && Number.isFinite(x));
+      const data = points(series, row, moving()).filter(([x, y]) => Number.isFinite(y) && Number.isFinite(x));
       if (!data.length || !series.x) return null;
-      if (hovered === null) return data[data.length - 1];
-      return data.reduce((best, p) => (Math.abs(p[0] - hovered) < Math.abs(best[0] - hovered) ? p : best));
+      if (at === null) return data[data.length - 1];
+      return data.reduce((best, p) => (Math.abs(p[0] - at) < Math.abs(best[0] - at) ? p : best));
     });
   }
 
@@ -179,7 +204,7 @@ function makePanel(spec, onHover) {
   svg.addEventListener("pointermove", (event) => {
     const bounds = svg.getBoundingClientRect();
     const share = ((event.clientX - bounds.left) / bounds.width * svg.viewBox.baseVal.width - box.left) / box.width;
-    onHover(spec.x_label, share < -0.02 || share > 1.02 ? null : spec.x_range[0] + share * (spec.x_range[1] - spec.x_range[0]));
+    onHover(spec.x_label, share < -0.02 || share > 1.02 ? null : x_range[0] + share * (x_range[1] - x_range[0]));
   });
   svg.addEventListener("pointerleave", () => onHover(spec.x_label, null));
   const summary = () => reading().map((p, i) => p && `${spec.series[i].label} ${number(p[1])}`).filter(Boolean).join(", ");
@@ -232,6 +257,14 @@ function makeSlider(spec, live, onMove) {
   return { root, position: () => +input.value, value, sentence: () => `${spec.label} ${text()}`, count: last + 1, set(p) { input.value = p; show(); } };
 }
 
+function makeChoice(spec, onMove) {
+  const input = node("select", { class: "lx-menu", "data-lm-suppress-shortcuts": "true" }, ...spec.options.map((name) => node("option", {}, name)));
+  const root = node("label", { class: "lx-choice" }, node("span", { class: "lx-label" }, spec.label), input);
+  input.addEventListener("change", onMove);
+  const position = () => input.selectedIndex;
+  return { root, position, value: position, sentence: () => `${spec.label} ${spec.options[position()]}`, count: spec.options.length, set(p) { input.selectedIndex = p; } };
+}
+
 function render({ model, el }) {
   const spec = model.get("spec");
   const live = model.get("live");
@@ -241,7 +274,8 @@ function render({ model, el }) {
   const view = Math.random().toString(36).slice(2);
 
   const panels = spec.panels.map((p) => makePanel(p, (name, x) => panels.forEach((other) => other.name === name && other.hover(x))));
-  const sliders = spec.sliders.map((s) => makeSlider(s, live, () => go(sliders.map((other) => other.position()))));
+  const move = () => go(sliders.map((other) => other.position()));
+  const sliders = spec.sliders.map((s) => (s.options ? makeChoice(s, move) : makeSlider(s, live, move)));
   const grid = node("div", { class: "lx-grid-of-panels" }, ...panels.map((p) => p.root));
   const note = node("p", { class: "lx-note" });
   const status = node("span", { class: "lx-status" });
@@ -264,7 +298,8 @@ function render({ model, el }) {
 
   function draw(frame, position) {
     panels.forEach((p) => p.update(frame.row));
-    note.textContent = frame.note;
+    const [first, ...others] = frame.note.split("\n");
+    note.replaceChildren(others.length ? node("strong", {}, first) : first, ...others.map((text) => node("span", {}, text)));
     alarm.hidden = true;
     const sentences = [`${sliders.map((s) => s.sentence()).join(", ")}.`, frame.note, ...panels.filter((p) => p.summary()).map((p) => `${p.title}: ${p.summary()}.`)];
     clearTimeout(speech);
@@ -339,7 +374,7 @@ function render({ model, el }) {
     const columns = [4, 3, 2, 1].find((c) => c === 1 || (panels.length % c === 0 && width / c >= 205));
     grid.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
     const each = (width - (columns - 1) * 16) / columns;
-    panels.forEach((p) => p.layout(each, columns === 1 ? (width < 480 ? 148 : 200) : 190));
+    panels.forEach((p) => p.layout(each, columns === 1 ? (width < 480 ? 148 : 200) : columns === 2 && panels.length === 2 ? 230 : 190));
   }
 
   panels.forEach((p) => p.layout(300, 190));

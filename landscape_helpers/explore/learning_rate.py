@@ -18,8 +18,9 @@ from ..data import load_data
 from ..descent import GradientCorrelation, Sharpness, gradient_descent
 from ..models import build_model
 from ..objective import Objective
+from .controls import Band, Slider
 from .explorer import FrameExplorer
-from .spec import Band, Frame, Panel, Reference, Series, Slider
+from .spec import Frame, Panel, Reference, Series
 
 # From "nothing oscillates and little is learnt" to "diverges at once" for the default network, in steps of
 # a sixth: fine enough that neighbouring frames look alike. Two significant digits, so that the label says

@@ -43,7 +43,7 @@ def picture(
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel, (x_range, y_range), ax in zip(panels, limits, axes, strict=False):
         ax.set(xlim=x_range, ylim=y_range, yscale=panel.y_scale)
-        _draw(ax, panel, frame)
+        _draw(ax, panel, frame, (x_range[0], x_range[1]))
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
     file = io.BytesIO()
@@ -51,7 +51,7 @@ def picture(
     return file.getvalue()
 
 
-def _draw(ax: Axes, panel: Panel, frame: Frame) -> None:
+def _draw(ax: Axes, panel: Panel, frame: Frame, x_range: tuple[float, float]) -> None:
     ax.set_title(panel.title, loc="left", fontsize=10, fontweight="bold", color=INK)
     ax.set_xlabel(panel.x_label, fontsize=9, color=SOFT)
     ax.set_ylabel(panel.y_label, fontsize=9, color=SOFT)
@@ -64,12 +64,23 @@ def _draw(ax: Axes, panel: Panel, frame: Frame) -> None:
     for reference in panel.references:
         height = frame.references[reference.key] if reference.value is None else reference.value
         colour = "#9aa1ab" if reference.faint else INK
+        if reference.vertical:
+            if math.isfinite(height):
+                ax.axvline(height, color=colour, linewidth=1, linestyle=(0, (6, 3)))
+                ax.annotate(
+                    reference.label, (height, 1), xycoords=ax.get_xaxis_transform(), xytext=(0, 2), fontsize=8,
+                    textcoords="offset points", ha="center", color=INK, annotation_clip=True,
+                )  # fmt: skip
+            continue
         label = f"{reference.label} = {height:.3g}" if reference.label else None
         ax.axhline(height, color=colour, linewidth=1, linestyle=(0, (6, 3)), label=label)
     for i, series in enumerate(panel.series):
         x, y = _points(series, frame)
+        if panel.moving and not series.is_path:
+            x = x_range[0] + x * (x_range[1] - x_range[0])
         ax.plot(
-            x, y, color=COLOURS[i], linestyle=DASHES[i], linewidth=1.6, label=series.label,
+            x, y, color=COLOURS[i], linestyle="none" if series.line == "none" else DASHES[i],
+            linewidth=1.0 if series.line == "thin" else 1.6, label=series.label,
             marker="o" if series.markers else None, markersize=3,
         )  # fmt: skip
     ax.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none", labelcolor=INK)

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .controls import Band, Slider
 from .explorer import FrameExplorer
-from .spec import Band, Frame, Panel, Reference, Series, Slider
+from .spec import Frame, Panel, Reference, Series
 
 STEPS = 24
 

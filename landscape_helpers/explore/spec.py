@@ -1,13 +1,12 @@
-"""What an explorer shows: panels of curves, sliders, and the frames the sliders choose between.
+"""What an explorer shows: panels of curves, and the frames that its sliders and menus choose between.
 
-Everything that stays the same while a slider moves (axes, steps, names) lives in panels and sliders and
+Everything that stays the same while a slider moves (axes, steps, names) lives in panels and controls and
 travels once; everything that moves lives in frames, each packed into one row of float32.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-FORMAT = re.compile(r"\.(\d)([gf])")
+from .controls import Control, Slider
+
+Limits = tuple[float, float, float, float]
+LINES = ("normal", "thin", "none")
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,20 @@ class Series:
         key: its name in :attr:`Frame.curves`, unique in the explorer.
         label: its name in the legend.
         x: the abscissae, the same in every frame; or an integer n for a path of n points whose two
-            coordinates both come with the frame.
+            coordinates both come with the frame. On a panel with moving axes: shares of their width, 0 to 1.
         markers: draw a dot at every point, for quantities measured at a few steps only.
+        line: how the points are joined: "normal", "thin", or "none".
     """
 
     key: str
     label: str
     x: Sequence[float] | np.ndarray | int
     markers: bool = False
+    line: str = "normal"
+
+    def __post_init__(self) -> None:
+        if self.line not in LINES:
+            raise ValueError(f"line of series {self.key!r} must be one of {list(LINES)}, got {self.line!r}")
 
     @property
     def is_path(self) -> bool:
@@ -47,15 +55,17 @@ class Series:
 
 @dataclass(frozen=True)
 class Reference:
-    r"""A horizontal line across a panel: fixed when ``value`` is given, else read from each frame by ``key``.
+    r"""A line across a panel: fixed when ``value`` is given, else read from each frame by ``key``.
 
-    ``faint`` draws it lighter, for a second line beside the one that matters. The label may be empty.
+    Horizontal, or ``vertical``; a vertical one at NaN is not drawn. ``faint`` draws it lighter, for a second line
+    beside the one that matters. The label may be empty.
     """
 
     key: str
     label: str = ""
     value: float | None = None
     faint: bool = False
+    vertical: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,8 +79,11 @@ class Panel:
         y_scale: "linear" or "log".
         x_range, y_range: limits; by default what the precomputed frames need. They stay the same while the
             slider moves, so that curves can be compared; what lies outside is cut off at the frame.
-        references: horizontal lines.
+        references: lines across it.
         background: fixed curves (m, 2) behind the others, say the contours a path runs over.
+        moving: the limits come with each frame instead, for a view that a slider widens.
+        rest: the abscissa whose values stand in the legend while nobody points at another; by default each
+            curve's last.
     """
 
     title: str
@@ -82,6 +95,8 @@ class Panel:
     y_range: tuple[float, float] | None = None
     references: Sequence[Reference] = ()
     background: Sequence[ArrayLike] = ()
+    moving: bool = False
+    rest: float | None = None
 
     def __post_init__(self) -> None:
         if self.y_scale not in ("linear", "log"):
@@ -96,75 +111,21 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Band:
-    """A named stretch of a slider, between two of its values, drawn under it."""
-
-    label: str
-    first: float
-    last: float
-
-
-@dataclass(frozen=True)
-class Slider:
-    """A choice among increasing values.
-
-    Attributes:
-        label: the name of the quantity, with its symbol.
-        values: strictly increasing; those with a precomputed frame.
-        format: how to write a value: ``".2g"`` (significant digits) or ``".2f"`` (decimals).
-        scale: "linear" or "log": how values between two neighbours are interpolated, and where ticks stand.
-        bands: named stretches.
-    """
-
-    label: str
-    values: Sequence[float] | np.ndarray
-    format: str = ".2g"
-    scale: str = "linear"
-    bands: Sequence[Band] = ()
-
-    def __post_init__(self) -> None:
-        values = np.asarray(self.values, dtype=float)
-        if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all() or (np.diff(values) <= 0).any():
-            raise ValueError(
-                f"slider {self.label!r} needs at least two finite values in strictly increasing order, "
-                f"got {_shortened(values)}"
-            )
-        if self.scale not in ("linear", "log"):
-            raise ValueError(f"scale of slider {self.label!r} must be 'linear' or 'log', got {self.scale!r}")
-        if self.scale == "log" and values[0] <= 0:
-            raise ValueError(f"log slider {self.label!r} needs values above 0, got {values[0]:g}")
-        if not FORMAT.fullmatch(self.format):
-            raise ValueError(f"format of slider {self.label!r} must look like '.2g' or '.2f', got {self.format!r}")
-
-    def at(self, position: float) -> float:
-        """The value at a position counted in values; in between, interpolated on the slider's scale."""
-        values = np.asarray(self.values, dtype=float)
-        if self.scale == "log":
-            return float(np.exp(np.interp(position, np.arange(len(values)), np.log(values))))
-        return float(np.interp(position, np.arange(len(values)), values))
-
-    def text(self, value: float) -> str:
-        """The value as the slider writes it."""
-        digits, kind = FORMAT.fullmatch(self.format).groups()  # type: ignore[union-attr]
-        if kind == "f":
-            return f"{value:.{digits}f}"
-        return f"{float(f'{value:.{max(1, int(digits))}g}'):.12g}"
-
-
-@dataclass(frozen=True)
 class Frame:
     """What the panels show at one setting of the sliders.
 
     Attributes:
         curves: values of every series by key: (n,), or (n, 2) for a path. NaN leaves a gap; a curve shorter
             than its series, as of a run that ended early, is filled up with NaN.
-        references: heights of the moving reference lines by key.
-        note: a sentence about this frame, say that and where the run diverged.
+        references: places of the moving reference lines by key.
+        note: a sentence about this frame, say that and where the run diverged. Of several lines the first stands out.
+        limits: of the panels with moving axes, by their title: (left, right, bottom, top).
     """
 
     curves: Mapping[str, np.ndarray]
     references: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
+    limits: Mapping[str, Limits] = field(default_factory=dict)
 
 
 class Layout:
@@ -173,6 +134,7 @@ class Layout:
     def __init__(self, panels: Sequence[Panel]) -> None:
         self.series: dict[str, tuple[slice, tuple[int, ...]]] = {}
         self.references: dict[str, int] = {}
+        self.limits: dict[str, slice] = {}
         at = 0
         for panel in panels:
             for series in panel.series:
@@ -187,12 +149,18 @@ class Layout:
                 if reference.value is None and reference.key not in self.references:
                     self.references[reference.key] = at
                     at += 1
+            if panel.moving:
+                if panel.title in self.limits:
+                    raise ValueError(f"panels with moving axes need different titles, got {panel.title!r} twice")
+                self.limits[panel.title] = slice(at, at + 4)
+                at += 4
         self.size = at
 
     def pack(self, frame: Frame) -> np.ndarray:
         """The frame as a row of float32 (size,)."""
         _same_keys("curves", frame.curves, self.series)
         _same_keys("references", frame.references, self.references)
+        _same_keys("limits", frame.limits, self.limits)
         row = np.full(self.size, np.nan, dtype=np.float32)
         with np.errstate(over="ignore"):  # beyond float32 is beyond every axis too
             for key, (where, shape) in self.series.items():
@@ -202,30 +170,40 @@ class Layout:
                 row[where.start : where.start + values.size] = values.reshape(-1)
             for key, index in self.references.items():
                 row[index] = frame.references[key]
+            for title, where in self.limits.items():
+                left, right, bottom, top = frame.limits[title]
+                if not (left < right and bottom < top and all(map(math.isfinite, frame.limits[title]))):
+                    raise ValueError(f"limits of panel {title!r} must ascend, got {frame.limits[title]}")
+                row[where] = frame.limits[title]
         return row
 
     def unpack(self, row: np.ndarray, note: str = "") -> Frame:
         """The frame a row was packed from, as float32."""
         curves = {key: row[where].reshape(shape) for key, (where, shape) in self.series.items()}
-        return Frame(curves, {key: float(row[index]) for key, index in self.references.items()}, note)
+        references = {key: float(row[index]) for key, index in self.references.items()}
+        limits = {title: _limits_of(row[where]) for title, where in self.limits.items()}
+        return Frame(curves, references, note, limits)
 
 
-def describe(panels: Sequence[Panel], sliders: Sequence[Slider], rows: np.ndarray) -> dict[str, Any]:
-    """Panels and sliders as JSON-safe data, with every axis limit filled in."""
+def describe(panels: Sequence[Panel], sliders: Sequence[Control], rows: np.ndarray) -> dict[str, Any]:
+    """Panels and controls as JSON-safe data, with every axis limit filled in."""
     layout = Layout(panels)
     return {
         "size": layout.size,
         "panels": [_panel(panel, layout, rows) for panel in panels],
-        "sliders": [
-            {
-                "label": s.label,
-                "values": [float(v) for v in s.values],
-                "format": s.format,
-                "scale": s.scale,
-                "bands": [[b.label, float(b.first), float(b.last)] for b in s.bands],
-            }
-            for s in sliders
-        ],
+        "sliders": [_control(control) for control in sliders],
+    }
+
+
+def _control(control: Control) -> dict[str, Any]:
+    if not isinstance(control, Slider):
+        return {"label": control.label, "options": list(control.options)}
+    return {
+        "label": control.label,
+        "values": [float(v) for v in control.values],
+        "format": control.format,
+        "scale": control.scale,
+        "bands": [[b.label, float(b.first), float(b.last)] for b in control.bands],
     }
 
 
@@ -234,7 +212,9 @@ def _panel(panel: Panel, layout: Layout, rows: np.ndarray) -> dict[str, Any]:
     for s in panel.series:
         where, _ = layout.series[s.key]
         x = None if isinstance(s.x, int) else [float(v) for v in s.x]
-        series.append({"label": s.label, "x": x, "markers": s.markers, "at": where.start, "end": where.stop})
+        place = {"at": where.start, "end": where.stop}
+        series.append({"label": s.label, "x": x, "markers": s.markers, "line": s.line, **place})
+    limits = layout.limits.get(panel.title)
     return {
         "title": panel.title,
         "x_label": panel.x_label,
@@ -244,9 +224,17 @@ def _panel(panel: Panel, layout: Layout, rows: np.ndarray) -> dict[str, Any]:
         "y_range": [float(v) for v in panel.y_range or _limits(panel, layout, rows, axis=1)],
         "series": series,
         "references": [
-            {"label": r.label, "faint": r.faint, "value": r.value, "at": layout.references.get(r.key)}
+            {
+                "label": r.label,
+                "faint": r.faint,
+                "vertical": r.vertical,
+                "value": r.value,
+                "at": layout.references.get(r.key),
+            }
             for r in panel.references
         ],
+        "limits_at": None if limits is None else limits.start,
+        "rest": panel.rest,
         "background": [[[round(float(v), 4) for v in p] for p in np.asarray(b)] for b in panel.background],
     }
 
@@ -274,11 +262,11 @@ def _limits(panel: Panel, layout: Layout, rows: np.ndarray, axis: int) -> tuple[
     return (low - air, high + air)
 
 
+def _limits_of(values: np.ndarray) -> Limits:
+    left, right, bottom, top = (float(v) for v in values)
+    return left, right, bottom, top
+
+
 def _same_keys(what: str, given: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     if set(given) != set(wanted):
         raise ValueError(f"a frame's {what} must be {sorted(wanted)}, got {sorted(given)}")
-
-
-def _shortened(values: np.ndarray) -> str:
-    text = np.array2string(values, threshold=6, precision=4, separator=", ")
-    return text.replace("\n", "")
