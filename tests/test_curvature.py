@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from landscape_helpers.curvature import OverflowedCurvature, top_eigenpairs
+from landscape_helpers.curvature import OverflowedCurvature, both_ends, top_eigenpairs
 from landscape_helpers.objective import Objective
 
 
@@ -129,6 +129,69 @@ def test_bad_input_is_refused(change, message):
     objective, _ = quadratic(torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
     with pytest.raises(ValueError, match=message):
         top_eigenpairs(objective, objective.theta, **({"k": 1} | change))
+
+
+@pytest.mark.parametrize("k", [1, 4, 50])
+def test_both_ends_of_one_krylov_space(k):
+    objective, H = network()
+    truth, axes = np.linalg.eigh(H.numpy())
+    assert truth[0] < 0 < truth[-1]
+    top, bottom = both_ends(objective, objective.theta, k, tol=1e-8)
+    assert top.converged and bottom.converged and top.products == bottom.products
+    np.testing.assert_allclose(top.values, truth[::-1][:k], atol=1e-8 * truth[-1])
+    np.testing.assert_allclose(bottom.values, truth[:k], atol=1e-8 * truth[-1])
+    alone = [top_eigenpairs(objective, objective.theta, k, which, tol=1e-8).products for which in ("LA", "SA")]
+    assert top.products <= sum(alone)
+    if k == 4:
+        for pairs, exact in ((top, axes[:, ::-1][:, :k]), (bottom, axes[:, :k])):
+            V = pairs.vectors.numpy()
+            assert np.linalg.norm(V - exact @ (exact.T @ V), 2) < 1e-4
+
+
+@pytest.mark.parametrize("which", ["LA", "SA"])
+def test_the_subspace_of_a_cluster_is_found(which):
+    """Eigenvalues that agree to eight digits: no single vector is defined, but their span is."""
+    spectrum = torch.linspace(-1, 1, 40, dtype=torch.float64)
+    spectrum[:3] = -2 - 1e-8 * torch.arange(3)
+    spectrum[-3:] = 3 + 1e-8 * torch.arange(3)
+    objective, H = quadratic(spectrum)
+    _, axes = np.linalg.eigh(H.numpy())
+    exact = axes[:, -3:] if which == "LA" else axes[:, :3]
+    pairs = top_eigenpairs(objective, objective.theta, 3, which, tol=1e-10)
+    V = pairs.vectors.numpy()
+    assert np.linalg.norm(V - exact @ (exact.T @ V), 2) < 1e-4
+    np.testing.assert_allclose(pairs.values, 3 if which == "LA" else -2, rtol=1e-6)
+
+
+def test_copies_are_found_at_both_ends_of_a_large_space():
+    """Softmax regression at zero: every eigenvalue of the data's covariance three times, and no exhausted space."""
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(400, 60, generator=generator, dtype=torch.float64) * torch.linspace(0.5, 3, 60)
+    model = nn.Linear(60, 4, bias=False).double()
+    nn.init.zeros_(model.weight)
+    objective = Objective(model, x, torch.randint(0, 4, (400,), generator=generator))
+    covariance = np.linalg.eigvalsh((x.T @ x).numpy() / 400)[::-1] / 4
+    pairs = top_eigenpairs(objective, objective.theta, 9, tol=1e-6)
+    assert pairs.converged and pairs.products < objective.parameters
+    np.testing.assert_allclose(pairs.values, np.repeat(covariance[:3], 3), rtol=1e-6)
+    np.testing.assert_allclose((pairs.vectors.T @ pairs.vectors).numpy(), np.eye(9), atol=1e-6)
+    H = objective.hvp(objective.theta, torch.eye(240, dtype=torch.float64))
+    true = (H @ pairs.vectors - pairs.vectors * torch.as_tensor(pairs.values.copy())).norm(dim=0).numpy()
+    assert (true <= pairs.residuals + 1e-9).all()
+
+
+@pytest.mark.parametrize("call", [both_ends, top_eigenpairs])
+def test_more_pairs_than_parameters_are_refused(call):
+    objective, _ = network()
+    with pytest.raises(ValueError, match="k must lie between 1 and the number of parameters 83, got 84"):
+        call(objective, objective.theta, 84)
+
+
+@pytest.mark.parametrize("call", [both_ends, top_eigenpairs])
+def test_a_point_that_is_not_a_number_is_named(call):
+    objective, _ = network()
+    with pytest.raises(OverflowedCurvature, match="not finite"):
+        call(objective, objective.theta * float("nan"), 1)
 
 
 def test_overflow_is_named():

@@ -17,12 +17,21 @@ class OverflowedCurvature(ValueError):
 
 @dataclass(frozen=True)
 class RitzPairs:
-    """Ritz pairs of one end of the spectrum, best first: values (k,), coefficients (m, k), residuals (k,)."""
+    """Ritz pairs of one end of the spectrum, best first.
+
+    Attributes:
+        values: (k,).
+        coefficients: (m, k) of the vectors in the basis.
+        residuals: (k,).
+        converged: whether all residuals met the tolerance.
+        order: (k,) places among all of the space's Ritz values, ascending.
+    """
 
     values: np.ndarray
     coefficients: np.ndarray
     residuals: np.ndarray
     converged: bool
+    order: np.ndarray
 
 
 class KrylovSpace:
@@ -64,10 +73,14 @@ class KrylovSpace:
         return self.size == self.rows
 
     @property
+    def scale(self) -> float:
+        """Size of the spectrum: the largest magnitude of a Ritz value so far."""
+        return float(max(np.abs(self.values).max(), np.finfo(np.float64).tiny))
+
+    @property
     def exhausted(self) -> bool:
         """Whether the basis spans an invariant space: the next vector would be rounding errors."""
-        scale = max(np.abs(self._values).max(), np.finfo(np.float64).tiny)
-        return bool(self.beta <= 1e-7 * scale) or self.size == self._basis.shape[1]
+        return bool(self.beta <= 1e-7 * self.scale) or self.size == self._basis.shape[1]
 
     def extend(self) -> None:
         """One product more.
@@ -88,9 +101,9 @@ class KrylovSpace:
             )
         self._T[m, m] = float(w @ self._next)
         self.size = m + 1
-        self._residual = self._orthogonalised(w)
-        self.beta = float(self._residual.norm())
-        self._values, self._coefficients = np.linalg.eigh(self._T[: m + 1, : m + 1])
+        self.residual = self._orthogonalised(w)
+        self.beta = float(self.residual.norm())
+        self.values, self.coefficients = np.linalg.eigh(self._T[: m + 1, : m + 1])
 
     def pairs(self, k: int, which: str, tol: float) -> RitzPairs:
         r"""The k best Ritz pairs at one end, certified by :math:`\|H V s-\lambda V s\|=\beta_m|s_{m}|`.
@@ -98,23 +111,28 @@ class KrylovSpace:
         An invariant space holds one vector of a repeated eigenvalue only. Pairs of an exhausted space therefore count
         as converged once a fresh direction has changed nothing.
         """
-        order = np.argsort(self._values)[::-1][:k] if which == "LA" else np.argsort(self._values)[:k]
-        values, coefficients = self._values[order], self._coefficients[:, order]
+        order = np.argsort(self.values)[::-1][:k] if which == "LA" else np.argsort(self.values)[:k]
+        values, coefficients = self.values[order], self.coefficients[:, order]
         residuals = self.beta * np.abs(coefficients[-1])
-        scale = max(np.abs(self._values).max(), np.finfo(np.float64).tiny)
+        scale = self.scale
         if self.exhausted:
             before = self._settled.get(which)
             settled = before is not None and len(before) == k and np.allclose(values, before, atol=1e-12 * scale)
             done = settled or self.size == self._basis.shape[1]
             self._settled[which] = values
-            return RitzPairs(values, coefficients, np.zeros_like(residuals), bool(done))
+            return RitzPairs(values, coefficients, np.zeros_like(residuals), bool(done), order)
         small = residuals <= tol * np.maximum(np.abs(values), FLOOR * scale)
-        return RitzPairs(values, coefficients, residuals, not self.restarts and len(values) == k and bool(small.all()))
+        converged = not self.restarts and len(values) == k and bool(small.all())
+        return RitzPairs(values, coefficients, residuals, converged, order)
 
     def vectors(self, pairs: RitzPairs) -> torch.Tensor:
         """Ritz vectors (P, k)."""
-        coefficients = torch.as_tensor(pairs.coefficients, dtype=self._basis.dtype, device=self._basis.device)
-        return self.basis.T @ coefficients
+        return self.span(pairs.order)
+
+    def span(self, order: np.ndarray) -> torch.Tensor:
+        """Ritz vectors (P, k) by their places among ``values``."""
+        chosen = self.coefficients[:, order]
+        return self.basis.T @ torch.as_tensor(chosen, dtype=self._basis.dtype, device=self._basis.device)
 
     def _prepare_next(self) -> None:
         if self.exhausted:
@@ -128,7 +146,7 @@ class KrylovSpace:
             self._next = fresh / fresh.norm()
             return
         self._T[self.size - 1, self.size] = self._T[self.size, self.size - 1] = self.beta
-        self._next = self._residual / self.beta
+        self._next = self.residual / self.beta
 
     def _orthogonalised(self, w: torch.Tensor) -> torch.Tensor:
         for _ in range(2):

@@ -126,7 +126,7 @@ class Linearised:
         for point in self.points():
             with torch.no_grad():
                 for v, out in zip(directions, sums, strict=True):
-                    self._add_product(point, v, out)
+                    self.add_product(point, v, out)
         return result
 
     def points(self) -> Iterator[Point]:
@@ -140,6 +140,11 @@ class Linearised:
                     self._points.append(point if keep else None)
                     self.held += point.bytes if keep else 0
             yield point
+
+    @property
+    def complete(self) -> bool:
+        """Whether every micro-batch that was visited is in memory."""
+        return all(point is not None for point in self._points)
 
     def release(self) -> None:
         """Free what is kept; the next product computes it again."""
@@ -171,7 +176,8 @@ class Linearised:
                 g = self.rules[index].backward(g, kept[index], onward=index > self.first)
         return Point(kept, outputs, gradient)
 
-    def _add_product(self, point: Point, v: Pieces, out: Pieces) -> None:
+    def add_product(self, point: Point, v: Pieces, out: Pieces) -> None:
+        """Add the micro-batch's product with ``v`` to ``out``."""
         if self.first == len(self.rules):
             return  # no layer has a parameter that theta holds
         first, kept = self.rules[self.first], point.kept[self.first]

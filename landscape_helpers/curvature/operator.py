@@ -96,11 +96,20 @@ class HessianAt:
             )
         rows = vectors.detach().to(self.device, self.dtype)
         rows = (rows[None] if rows.dim() == 1 else rows.T).contiguous()
-        self._return_to_theta()
-        self.products += len(rows)
-        self.objective.counts.products += len(rows)
+        self.way()
+        self.count(len(rows))
         result = self._products.apply(rows)
         return result[0] if vectors.dim() == 1 else result.T
+
+    def way(self) -> Products:
+        """How products are computed, with the model back at theta: for algorithms that look inside."""
+        self._return_to_theta()
+        return self._products
+
+    def count(self, products: int) -> None:
+        """Note products that were computed with what :meth:`way` returns."""
+        self.products += products
+        self.objective.counts.products += products
 
     def release(self) -> None:
         """Give the memory back. The operator stays usable: a later product computes again what it needs."""

@@ -1,0 +1,119 @@
+r"""Eigenpairs of a network with a wide linear first layer, mostly from products in the range of its data.
+
+Lanczos runs on :math:`Q^\top HQ` (:class:`FirstLayerSubspace`). For its Ritz pairs :math:`(\vartheta, y)` the full
+residual lies outside Q, :math:`r=(I-QQ^\top)Hy`, and to first order so does what the eigenvector lacks:
+:math:`z=r/\vartheta`. Rayleigh and Ritz on the span of all y and z then leave residuals of second order.
+
+Two of the four large matrix products this takes are needed in full, because the vectors y lie in the subspace and
+because the part of :math:`Hz` outside Q, which is of third order, enters the residual only: there a Gaussian sketch
+(Johnson & Lindenstrauss 1984) bounds its norm. The residuals are therefore upper bounds, exact but for that term.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .extremes import extremes
+from .first_layer import FirstLayerSubspace, Image
+from .krylov import FLOOR, KrylovSpace
+
+# The subspace's own residuals may take this share of the tolerance.
+INNER = 0.5
+# Below this tolerance corrections of first order do not get there, and below this k they do not pay.
+LEAST_TOLERANCE = 3e-4
+LEAST_PAIRS = 4
+# Lanczos steps off the subspace that look for curvature there, and the share of the k-th eigenvalue it may have. A
+# direction with more stands out so far from the rest that a few steps from a random start meet it.
+LOOKS = 2
+OUTSIDE_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class SubspacePairs:
+    """The k pairs asked for: values (k,), vectors (P, k), bounds on the residuals (k,); products full and cheap."""
+
+    values: np.ndarray
+    vectors: torch.Tensor
+    residuals: np.ndarray
+    converged: bool
+    products: int
+    cheap_products: int
+
+
+def subspace_pairs(
+    subspace: FirstLayerSubspace, start: torch.Tensor, k: int, which: str, tol: float, max_products: int, seed: int
+) -> SubspacePairs | None:
+    """The k best pairs at one end, or None where the subspace turns out not to hold them.
+
+    Args:
+        subspace: of the first layer.
+        start: first vector (P,).
+        k: how many; at most the subspace's dimension.
+        which: "LA" or "SA".
+        tol: bound on the residuals relative to their eigenvalues, as in :func:`top_eigenpairs`.
+        max_products: in the subspace, as many as of full ones.
+        seed: of the sketch and of the look outside.
+    """
+    first = subspace.coordinates(start)
+    found = extremes(subspace.product, first / first.norm(), [which], k, INNER * tol, max_products, seed)
+    inner, scale = found.ends[0], found.scale
+    if not inner.converged:
+        return None
+    least = np.abs(inner.values).min()
+    if np.ptp(np.sign(inner.values)) or least < FLOOR * scale:
+        return None  # pairs around zero: the correction divides by the eigenvalue
+    if _outside_scale(subspace, which, seed) > OUTSIDE_SHARE * least:
+        return None
+    Y = inner.vectors.T.contiguous()
+    inside, outside = subspace.products_inside(Y)
+    outside /= torch.as_tensor(inner.values.copy(), dtype=Y.dtype, device=Y.device)[:, None, None]
+    image = subspace.products_outside(outside)
+    values, C, D, residuals = _rayleigh_ritz(Y, inside, outside.flatten(1), inner.values, image, which)
+    Z = (D @ outside.flatten(1)).view_as(outside)
+    vectors = torch.stack([subspace.lifted(row, z) for row, z in zip(C @ Y, Z, strict=True)])
+    small = residuals <= tol * np.maximum(np.abs(values), FLOOR * scale)
+    return SubspacePairs(values, vectors.T, residuals, bool(small.all()), 2 * k + LOOKS, found.products)
+
+
+def _outside_scale(subspace: FirstLayerSubspace, which: str, seed: int) -> float:
+    """The largest curvature off the subspace, of the sign that is asked for, as a few Lanczos steps see it."""
+    generator = torch.Generator().manual_seed(seed + 1)
+    start = torch.randn(subspace.weight.numel(), generator=generator, dtype=subspace.basis.dtype)
+    start = start.to(subspace.basis.device)
+    krylov = KrylovSpace(subspace.product_outside, start / start.norm(), LOOKS, seed)
+    for _ in range(LOOKS):
+        krylov.extend()
+    pair = krylov.pairs(1, which, 0.0)
+    return abs(float(pair.values[0])) + float(pair.residuals[0])
+
+
+def _rayleigh_ritz(
+    Y: torch.Tensor, inside: torch.Tensor, Z: torch.Tensor, theta: np.ndarray, image: Image, which: str
+) -> tuple[np.ndarray, torch.Tensor, torch.Tensor, np.ndarray]:
+    r"""Best pairs in the span of y (orthonormal, in the subspace) and z (outside), ``C Y + D Z``, with their residuals.
+
+    With :math:`Hy=H_{in}+\vartheta z`, the residual of a combination is
+    :math:`C H_{in}+D(Hz)_{in}-\lambda CY` inside and :math:`(C\vartheta-\lambda D)Z+D(Hz)_{out}` outside.
+    """
+    k = len(Y)
+    gram_z = (Z @ Z.T).double().cpu().numpy()
+    mixed = (Y @ image.inside.T).double().cpu().numpy()
+    gram = np.block([[np.eye(k), np.zeros((k, k))], [np.zeros((k, k)), gram_z]])
+    own = (Y @ inside.T).double().cpu().numpy()
+    form = np.block([[(own + own.T) / 2, mixed], [mixed.T, image.pairing.numpy()]])
+    weights, axes = np.linalg.eigh(gram)
+    kept = weights > 1e-10  # a z of norm below 1e-5 is rounding
+    whiten = axes[:, kept] / np.sqrt(weights[kept])
+    values, combinations = np.linalg.eigh(whiten.T @ form @ whiten)
+    order = np.argsort(values)[::-1][:k] if which == "LA" else np.argsort(values)[:k]
+    values, mix = values[order], (whiten @ combinations[:, order]).T
+    C, D = (torch.as_tensor(part.copy(), dtype=Y.dtype, device=Y.device) for part in (mix[:, :k], mix[:, k:]))
+    lam = torch.as_tensor(values.copy(), dtype=Y.dtype, device=Y.device)[:, None]
+    within = (C @ inside + D @ image.inside - lam * (C @ Y)).double().norm(dim=1).cpu().numpy()
+    rest = mix[:, :k] * theta - values[:, None] * mix[:, k:]
+    outside = np.sqrt(np.einsum("ij,jk,ik->i", rest, gram_z, rest).clip(0))
+    beyond = image.outside(D).double().cpu().numpy()
+    return values, C, D, np.hypot(within, outside + beyond)
