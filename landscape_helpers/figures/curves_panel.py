@@ -17,9 +17,12 @@ from .style import Theme
 
 DOTS = (0, (1, 1.6))
 SUPERSCRIPT = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
-LAMBDA = "\u03bb (multiple of the direction)"
+LAMBDA = "\u03bb (dimensionless)"
 LOSS = "loss (nats)"
-COUNTED = "Over each panel: class, how many curves have it, [mean count of stationary points]."
+COUNTED = (
+    "\u03bb multiplies the direction. Over each panel: class, how many curves have it, "
+    "[mean count of stationary points]."
+)
 DECADES = 100.0  # a ratio of losses beyond which a linear axis would flatten the small ones
 
 
@@ -124,6 +127,7 @@ def curve_panel(
     loss_axis(ax, [c.loss for c in curves], random_guess, theme, log)
     ax.margins(x=0.02)
     round_ticks(ax.xaxis)
+    ax.xaxis.set_major_formatter(plain)
     panel_title(ax, name, verdict(curves))
 
 

@@ -138,7 +138,7 @@ def best_of_gaussians(records: Records, note: str, theme: Theme) -> Figure:
         marks(ax, theme)
         loss_axis(ax, [c.loss for curves in pair for c in curves], record.random_guess, theme)
         falls = [float(np.median([fall(c) for c in curves])) for curves in pair]
-        panel_title(ax, head, f"falls by {falls[0]:.2g} and {falls[1]:.2g} nats")
+        panel_title(ax, head, f"falls by {short_number(falls[0])} and {short_number(falls[1])} nats")
         round_ticks(ax.xaxis)
         ax.xaxis.set_major_formatter(plain)
         return ""
@@ -152,6 +152,11 @@ def best_of_gaussians(records: Records, note: str, theme: Theme) -> Figure:
     key = (more, ["\u2212 batch gradient", "best of the Gaussians, same length, ten times as far"])
     curve_key(figure, theme, several=False, more=key)
     return figure
+
+
+def short_number(value: float) -> str:
+    """Two digits."""
+    return plain(float(f"{value:.2g}"))
 
 
 def fall(curve: Curve) -> float:

@@ -16,7 +16,7 @@ from .canvas import Handle, add_key, new_figure
 from .curves_panel import panel_title
 from .gaussian_figures import plane_groups
 from .panel_table import empty
-from .slice_records import Curve, SliceRecord
+from .slice_records import Curve, Plane, SliceRecord
 from .style import Theme
 
 Records = Mapping[str, SliceRecord]
@@ -94,10 +94,16 @@ def _grid_sizes(networks: list[SliceRecord]) -> tuple[str, str]:
     return ("/".join(str(a) for a, _ in sizes), "/".join(str(b) for _, b in sizes))
 
 
+def told_planes(record: SliceRecord) -> list[list[Plane]]:
+    """Planes that know how far checkpoints stand off them; one drawn again with orthogonal axes is the same plane."""
+    groups = plane_groups(record)
+    return [g for g in groups if any(p.off for p in g) and g[0].fields["orthogonalised"] != 1]
+
+
 def off_plane(records: Records, note: str, theme: Theme) -> Figure:
     """For each plane how far every other checkpoint stands off it, as a share of the way there."""
     networks = list(records.values())
-    groups = {r.run: [g for g in plane_groups(r) if any(p.off for p in g)] for r in networks}
+    groups = {r.run: told_planes(r) for r in networks}
     lengths = [max(len(groups[r.run]), 2) for r in networks]
     epochs = sorted({e for planes in groups.values() for g in planes for p in g for e in p.off})
     colours = {epoch: theme.series[k % len(theme.series)] for k, epoch in enumerate(epochs)}
@@ -128,5 +134,4 @@ def off_plane(records: Records, note: str, theme: Theme) -> Figure:
 
 
 def _named(fields: Mapping[str, object]) -> str:
-    straight = " \u22a5" if fields["orthogonalised"] == 1 else ""
-    return f"E = {fields['epoch']:.0f}: {fields['first']} \u00d7 {fields['second']}{straight}"
+    return f"E = {fields['epoch']:.0f}: {fields['first']} \u00d7 {fields['second']}"

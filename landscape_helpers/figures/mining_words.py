@@ -11,7 +11,7 @@ from . import classes_figure
 from .descent_figures import ANGLES, fall
 from .gaussian_figures import CONDITIONS, NORMALISATIONS, gaussian_all, gaussian_curves, gaussian_curves_of_final
 from .gaussian_figures import plane_groups as groups_of
-from .grid_figures import agreement
+from .grid_figures import agreement, told_planes
 from .hessian_words import changes, eigen_curves, eigen_planes, interpolations, kinks
 from .mining_landscape import Runs, select
 from .numbers_in_words import number, percent, spread
@@ -229,7 +229,7 @@ def _counts(record: Record) -> str:
 
 
 def _off(record: Record) -> str:
-    shares = [value for g in groups_of(record) for p in g for value in p.off.values()]
+    shares = [value for g in told_planes(record) for p in g for value in p.off.values()]
     return f"{percent(shares)} of the way to a checkpoint stands perpendicular to a plane" if shares else ""
 
 

@@ -65,7 +65,7 @@ def table(
 
 def _wrapped(name: str) -> list[str]:
     """Lines short enough for the height of a panel; an equation stays in one of them."""
-    return textwrap.wrap(name.replace(" = ", "\u00a0=\u00a0"), 16, break_on_hyphens=False)
+    return textwrap.wrap(name.replace(" = ", "\u00a0=\u00a0"), 16, break_on_hyphens=False, break_long_words=False)
 
 
 def empty(ax: Axes, reason: str, theme: Theme, name: str = "") -> None:
