@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from .evaluator import Span
-from .first_layer import FirstLayer, Terms, worth_it
+from .first_layer import FirstLayer, Room, Terms, worth_it
 from .layerwise import Layerwise
 
 # Points at once: their other parameters take memory, and a row must not keep progress and saving waiting.
@@ -73,8 +73,12 @@ class Affine(RowPoints):
         super().__init__(span, [p for p in span.objective.weights if id(p) not in own])
         self._layer, self._layerwise = layer, layerwise
         program = layerwise.rule(np.zeros(1))[0]
-        self._terms = [[Terms(layer, piece, span, program) for piece in pieces] for pieces in layerwise.sets]
         self._in_cache = len(program.stages) == 1
+        shared = Room()
+        self._terms = [
+            [Terms(layer, piece, span, program, shared if self._in_cache else Room()) for piece in pieces]
+            for pieces in layerwise.sets
+        ]
         if not self._in_cache:
             self.most = self.block = 1
 
@@ -93,8 +97,6 @@ class Affine(RowPoints):
     def evaluate(self, coordinates: np.ndarray, rest: dict[int, torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
         outputs: list[list[torch.Tensor]] = [[] for _ in coordinates]
         for pieces, terms in zip(self._layerwise.sets, self._terms, strict=True):
-            for term in terms:
-                term.start_row([float(c) for c in coordinates[0, :-1]])
             if self._in_cache:
                 for piece, term in zip(pieces, terms, strict=True):
                     self._walk([piece], [term], coordinates, rest, outputs)
@@ -112,6 +114,8 @@ class Affine(RowPoints):
         outputs: list[list[torch.Tensor]],
     ) -> None:
         """Append the outputs of the pieces at each point."""
+        for term in terms:
+            term.start_row([float(c) for c in coordinates[0, :-1]])
         for j, c in enumerate(coordinates):
             for weight in self.weights:
                 weight.copy_(rest[id(weight)][j])

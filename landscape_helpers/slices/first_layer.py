@@ -22,6 +22,7 @@ from torch import fx, nn
 from . import trace
 from .evaluator import Span
 from .kernels import halving_pool
+from .moments import Scratch
 from .program import Known, Program
 
 # Multiplications an output from which three passes over memory are cheaper than computing it anew: in cache, and where
@@ -93,6 +94,13 @@ def first_layer(span: Span, graph: fx.Graph) -> FirstLayer | None:
     return FirstLayer(module, node, tuple(before), pool, relu, not (shared or fetched))
 
 
+class Room:
+    """Memory for a micro-batch's sums; micro-batches that take turns share it, so that it stays in the cache."""
+
+    def __init__(self) -> None:
+        self.base, self.sum, self.most = Scratch(), Scratch(), Scratch()
+
+
 class Terms:
     """The layer's outputs at theta and along each direction, for one micro-batch, and their sum at a point.
 
@@ -101,9 +109,10 @@ class Terms:
         piece: the micro-batch, as the model reads it.
         span: the slice; the objective's model is moved.
         program: the model.
+        room: for the sums; what :meth:`at` gave is overwritten when another with the same room is asked.
     """
 
-    def __init__(self, layer: FirstLayer, piece: torch.Tensor, span: Span, program: Program) -> None:
+    def __init__(self, layer: FirstLayer, piece: torch.Tensor, span: Span, program: Program, room: Room) -> None:
         self._squares = False
         self._layer = layer
         terms = []
@@ -112,29 +121,27 @@ class Terms:
             terms.append(self._arranged(program.value(layer.node, piece)))
         self._terms = terms
         self._base = terms[0]
-        self._sum = torch.empty_like(terms[0])
-        self._most = torch.empty_like(terms[0][0]) if self._squares else self._sum
+        self._room = room
 
     def start_row(self, outer: Sequence[float]) -> None:
         """Fix all coordinates but the last."""
         self._base = self._terms[0]
         for c, term in zip(outer, self._terms[1:-1], strict=True):
-            self._base = torch.add(self._base, term, alpha=c)
+            self._base = torch.add(self._base, term, alpha=c, out=self._room.base.like(term))
 
     def at(self, last: float) -> torch.Tensor:
         """The layer's output, or its maximum, at the last coordinate; overwritten at the next call."""
         # Always from the start of the row: adding step by step would add up rounding errors as well.
-        torch.add(self._base, self._terms[-1], alpha=last, out=self._sum)
+        whole = torch.add(self._base, self._terms[-1], alpha=last, out=self._room.sum.like(self._base))
         if not self._squares:
-            return self._sum
-        torch.amax(self._sum, 0, out=self._most)
-        value = self._most.permute(0, 3, 1, 2)
+            return whole
+        value = torch.amax(whole, 0, out=self._room.most.like(whole[0])).permute(0, 3, 1, 2)
         return value.relu_() if self._layer.relu is not None else value
 
     def holds(self, x: torch.Tensor) -> bool:
         """Whether ``x`` stands in memory that the next call of :meth:`at` overwrites."""
         place = x.untyped_storage().data_ptr()
-        return place in (self._sum.untyped_storage().data_ptr(), self._most.untyped_storage().data_ptr())
+        return place in (self._room.sum.place, self._room.most.place)
 
     def _arranged(self, x: torch.Tensor) -> torch.Tensor:
         """``x`` (n, C, H, W) with the four pixels of each square in front, (4, n, H/2, W/2, C), if it is pooled."""

@@ -29,10 +29,15 @@ class Scratch:
         self._buffer = torch.empty(0)
 
     def like(self, x: torch.Tensor) -> torch.Tensor:
-        """Uninitialised memory of the shape of ``x``, overwritten at the next call."""
+        """Uninitialised memory of the shape and layout of the dense ``x``, overwritten at the next call."""
         if self._buffer.numel() < x.numel() or self._buffer.dtype != x.dtype or self._buffer.device != x.device:
             self._buffer = x.new_empty(x.numel())
-        return self._buffer[: x.numel()].view(x.shape)
+        # The layout of x, channels_last included, so that no operation has to reorder.
+        return self._buffer[: x.numel()].as_strided(x.shape, x.stride())
+
+    @property
+    def place(self) -> int:
+        return self._buffer.untyped_storage().data_ptr()
 
 
 class Moments:
