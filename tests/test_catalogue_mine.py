@@ -55,7 +55,7 @@ def test_the_paper_scale_is_the_papers_setting() -> None:
     expected = {
         "mlp-slices": ("cifar10", "mlp", 0.1, {}),
         "resnet-mining": ("cifar100", "resnet32", 0.1, {}),
-        "resnet20-curvature": ("cifar100", "resnet110", 0.1, {}),
+        "resnet20-slices": ("cifar100", "resnet110", 0.1, {}),
         "finetuned-slices": ("folder:cub", "torchvision:mobilenet_v2", 0.01, {}),
         "noskip-slices": ("cifar10", "resnet56", 0.1, {"skip": False}),
         "noskip-deep-slices": ("cifar10", "resnet110", 0.1, {"skip": False}),
