@@ -195,9 +195,9 @@ def direction_explorer(
         scales,
         (
             f"The loss of a network of {f.parameters:,} weights after E epochs on {f.n} images of {data}, along a line "
-            "through it: λ = 0 is the model, other another network where the line leads to one. Walls that would press "
-            "the rest of the view flat are cut off. guess: the loss of guessing at random, log C. second order: what "
-            "gradient and Hessian at the model predict."
+            "through it. “model” marks λ = 0, “other” another network where the line leads to one, “guess” the loss of "
+            "guessing at random, log C. “second order” is what gradient and Hessian at the model predict. Walls that "
+            "would press the rest of the view flat are cut off."
         ),
         menu="checkpoint",
         first=(1, 0),

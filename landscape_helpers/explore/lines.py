@@ -23,7 +23,7 @@ from .view import MARKS, POINTS, QUADRATIC_POINTS, VIEW, Line, View
 
 # Half-widths of the view, a factor of the square root of two apart: half the points of a view are also points of the
 # view twice as wide, and are evaluated once. 1, where another network may stand, is among them.
-SCALES = tuple(2.0 ** (k / 2) for k in range(-9, 5))
+SCALES = tuple(2.0 ** (k / 2) for k in range(-8, 5))
 START = 2**0.5  # shown first: the model and another network at 1, and both far ends
 FARTHEST = 300.0  # times the loss of guessing: the whole line is cut off there
 

@@ -52,7 +52,8 @@ def picture(
 
 
 def _draw(ax: Axes, panel: Panel, frame: Frame, x_range: tuple[float, float]) -> None:
-    ax.set_title(panel.title, loc="left", fontsize=10, fontweight="bold", color=INK)
+    named = any(reference.vertical and reference.label for reference in panel.references)  # above the axes
+    ax.set_title(panel.title, loc="left", fontsize=10, fontweight="bold", color=INK, pad=16 if named else None)
     ax.set_xlabel(panel.x_label, fontsize=9, color=SOFT)
     ax.set_ylabel(panel.y_label, fontsize=9, color=SOFT)
     ax.tick_params(labelsize=8, colors=SOFT)
@@ -66,7 +67,7 @@ def _draw(ax: Axes, panel: Panel, frame: Frame, x_range: tuple[float, float]) ->
         colour = "#9aa1ab" if reference.faint else INK
         if reference.vertical:
             if math.isfinite(height):
-                ax.axvline(height, color=colour, linewidth=1, linestyle=(0, (6, 3)))
+                ax.axvline(height, color=colour, linewidth=0.9, linestyle=(0, (2, 3)))
                 ax.annotate(
                     reference.label, (height, 1), xycoords=ax.get_xaxis_transform(), xytext=(0, 2), fontsize=8,
                     textcoords="offset points", ha="center", color=INK, annotation_clip=True,
