@@ -344,3 +344,24 @@ def test_a_loss_that_does_not_average_plainly_sees_the_objectives_own_micro_batc
     theta, (direction, _) = objective.theta, directions(objective)
     truth = [objective.loss(theta + t * direction) for t in AT2]
     np.testing.assert_allclose(line(objective, theta, direction, AT2).values, truth, rtol=1e-11)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 10, 24, 25, None])
+def test_samples_that_influence_each_other_are_noticed_whatever_the_micro_batch(batch_size):
+    objective = objective_of("mixing", batch_size=batch_size)
+    assert chosen(objective) == "Direct"
+    theta, (direction, _) = objective.theta, directions(objective)
+    truth = [objective.loss(theta + t * direction) for t in AT2]
+    np.testing.assert_allclose(line(objective, theta, direction, AT2).values, truth, rtol=1e-11)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "cnn", "resnet8"])
+@pytest.mark.parametrize("n", [2, 3, 11, 12, 24])
+def test_few_samples(kind, n):
+    x, y = samples(kind, torch.float64)
+    torch.manual_seed(0)
+    objective = Objective(FAST[kind](), x[:n], y[:n], dtype=torch.float64)
+    assert chosen(objective) == expected(kind)
+    theta, (direction, _) = objective.theta, directions(objective)
+    truth = [objective.loss(theta + t * direction) for t in AT2]
+    np.testing.assert_allclose(line(objective, theta, direction, AT2).values, truth, rtol=1e-10)

@@ -7,9 +7,10 @@ import time
 
 import numpy as np
 import torch
+from torch import fx
 
 from .evaluator import Span
-from .first_layer import FirstLayer, Room, Terms, worth_it
+from .first_layer import FirstLayer, Room, Terms, first_layer, worth_it
 from .layerwise import Layerwise
 
 # Points at once: their other parameters take memory, and a row must not keep progress and saving waiting.
@@ -72,7 +73,7 @@ class Affine(RowPoints):
         own = {id(p) for p in layer.module.parameters()} if layer.exclusive else set()
         super().__init__(span, [p for p in span.objective.weights if id(p) not in own])
         self._layer, self._layerwise = layer, layerwise
-        program = layerwise.rule(np.zeros(1))[0]
+        program = layerwise.program
         self._in_cache = len(program.stages) == 1
         shared = Room()
         self._terms = [
@@ -83,16 +84,18 @@ class Affine(RowPoints):
             self.most = self.block = 1
 
     @staticmethod
-    def for_span(span: Span, layer: FirstLayer, layerwise: Layerwise) -> Affine | None:
-        """The evaluator, or None where computing the layer at every point costs less."""
-        program = layerwise.rule(np.zeros(1))[0]
+    def suitable(span: Span, graph: fx.Graph, layerwise: Layerwise) -> FirstLayer | None:
+        """The first layer as it is to be used, or None where computing it at every point costs less."""
+        layer = first_layer(span, graph)
+        if layer is None:
+            return None
         span.objective.move(span.theta)
-        probe = program.value(layer.node, layerwise.sets[0][0][:2])
-        if not worth_it(layer, span.objective.n, probe, span, len(program.stages) == 1):
+        probe = layerwise.program.value(layer.node, next(iter(span.objective.weighted()))[1][:2])
+        if not worth_it(layer, span.objective.n, probe, span, len(layerwise.program.stages) == 1):
             return None
         if layer.pool is not None and (probe.shape[2] % 2 or probe.shape[3] % 2):
-            layer = dataclasses.replace(layer, pool=None, relu=None)
-        return Affine(span, layer, layerwise)
+            return dataclasses.replace(layer, pool=None, relu=None)
+        return layer
 
     def evaluate(self, coordinates: np.ndarray, rest: dict[int, torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
         outputs: list[list[torch.Tensor]] = [[] for _ in coordinates]

@@ -10,12 +10,11 @@ from .batchnorm import normalising, of_the_input
 from .dense import Dense, chain_of
 from .direct import Direct
 from .evaluator import Evaluator, Span
-from .first_layer import first_layer
 from .layerwise import Layerwise
 from .trace import traced
 
-# Samples of the trial, and the pieces they are cut into.
-TRIAL, PIECE = 24, 7
+# Sizes of the pieces of the trial, so uneven that they cross the borders of micro-batches of any size.
+PIECES = (1, 10, 3, 10)
 
 
 def choose(span: Span) -> Evaluator:
@@ -29,28 +28,42 @@ def choose(span: Span) -> Evaluator:
     chain = chain_of(span, graph)
     if chain is not None and Dense.fits(span, chain):
         return Dense(span, chain, layerwise)
-    layerwise.prepare()
-    layer = first_layer(span, graph)
-    return (Affine.for_span(span, layer, layerwise) if layer is not None else None) or layerwise
+    layer = Affine.suitable(span, graph, layerwise)
+    if layer is None:
+        layerwise.prepare()
+        return layerwise
+    layerwise.prepare(layer.passed_over(layerwise.program))
+    return Affine(span, layer, layerwise)
 
 
 def _agrees(span: Span, layerwise: Layerwise) -> bool:
-    """Whether a few samples in small pieces come out as the model itself gives them in one piece.
+    """Whether a few samples in small pieces come out as the model gives them in the objective's micro-batches.
 
     At two points. What a graph cannot show would be seen here: samples that influence each other other than by
     BatchNorm, state that changes from call to call, randomness.
     """
     objective = span.objective
-    x = next(iter(objective.weighted()))[1][:TRIAL]
+    batches: list[torch.Tensor] = []
+    missing = sum(PIECES)
+    for _, x, _ in objective.weighted():
+        batches.append(x[:missing])
+        missing -= len(batches[-1])
+        if missing == 0:
+            break
+    whole = torch.cat(batches)
+    sizes = [*PIECES[: np.searchsorted(np.cumsum(PIECES), len(whole))]]
+    sizes.append(len(whole) - sum(sizes))
     tolerance = 1e-3 if objective.dtype.itemsize <= 4 else 1e-8
     for step in (0.0, 0.5):
         objective.move(span.point(np.full(len(span.directions), step)))
-        if all(found is None for found in layerwise.start):
+        if layerwise.measures and all(found is None for found in layerwise.start):
             with normalising(objective.model, of_the_input):
-                truth = objective.model(x)
+                truth = objective.model(whole)
+        elif layerwise.measures:
+            truth = objective.model(whole)
         else:
-            truth = objective.model(x)
-        outputs = torch.cat(layerwise.measuring(x.split(PIECE), layerwise.start)[0])
+            truth = torch.cat([objective.model(x) for x in batches])
+        outputs = torch.cat(layerwise.measuring(whole.split(sizes), layerwise.start)[0])
         if outputs.shape != truth.shape or outputs.dtype != truth.dtype:
             return False
         gap = tolerance * float(truth.abs().nan_to_num().max())

@@ -55,6 +55,10 @@ class FirstLayer:
     def terms_an_output(self) -> int:
         return self.module.weight[0].numel()
 
+    def passed_over(self, program: Program) -> frozenset[int]:
+        """Slots whose values are never held in full: those in front of the pooled maximum."""
+        return frozenset(program.slots[node] for node in (self.node, self.relu) if node is not None and self.pool)
+
     def known(self, program: Program, tensors: Sequence[torch.Tensor]) -> Known:
         """What the program is told: the layer's output, or its maximum."""
         skipped = {program.slots[node] for node in (*self.before, self.node, self.relu, self.pool) if node is not None}

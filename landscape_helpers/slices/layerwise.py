@@ -43,11 +43,16 @@ class Layerwise:
         self.fixed = Program(model, graph, [False] * len(norms))
         self._ends: list[list[Statistics | None]] = []
 
-    def prepare(self) -> None:
-        """Cut the data up and, where the policy keeps statistics, measure them."""
+    @property
+    def program(self) -> Program:
+        """What runs at each point of the slice."""
+        return self.fixed if self.measures and self.span.policy in ("frozen", "interpolated") else self.measuring
+
+    def prepare(self, known: frozenset[int] = frozenset()) -> None:
+        """Cut the data up and, where the policy keeps statistics, measure them; ``known``: slots not computed later."""
         objective = self.span.objective
         batches = [x for _, x, _ in objective.weighted()]
-        size = self._size(batches[0])
+        size = self._size(batches[0], known)
         if self.span.policy is None and self.measures:
             self.sets = [list(x.split(size)) for x in batches]
         elif objective.batch_size >= size:
@@ -72,22 +77,22 @@ class Layerwise:
     def rule(self, coordinates: np.ndarray) -> tuple[Program, list[Statistics | None]]:
         """The program for a point, and the statistics that do not have to be measured there."""
         if not self._ends:
-            return self.measuring, self.start
+            return self.program, self.start
         if len(self._ends) == 1:
-            return self.fixed, self._ends[0]
+            return self.program, self._ends[0]
         pairs = zip(self._ends[0], self._ends[1], strict=True)
         share = float(coordinates[-1])
-        return self.fixed, [a.towards(b, share) if a is not None and b is not None else None for a, b in pairs]
+        return self.program, [a.towards(b, share) if a is not None and b is not None else None for a, b in pairs]
 
     def _at(self, coordinates: np.ndarray) -> tuple[float, float]:
         self.span.objective.move(self.span.point(coordinates))
         return self.targets(self.outputs(self.sets, coordinates))
 
-    def _size(self, x: torch.Tensor) -> int:
+    def _size(self, x: torch.Tensor, known: frozenset[int]) -> int:
         """Samples a micro-batch: as many as fit the cache; the objective's own number on an accelerator."""
         objective = self.span.objective
         if objective.device.type != "cpu":
             return objective.batch_size
         objective.move(self.span.theta)
-        bytes_each = self.measuring.largest(x[:2], self.start)
+        bytes_each = self.measuring.largest(x[:2], self.start, known)
         return int(np.clip(CACHE // max(bytes_each, 1), 1, MOST))

@@ -43,40 +43,42 @@ class Scratch:
 class Moments:
     """Exact mean and biased variance of inputs that arrive in pieces.
 
-    Each piece contributes its own mean and its sum of squared deviations from that mean, merged by Chan, Golub and
-    LeVeque's formula (1979) in double precision: no difference of large squares, whatever the mean.
+    Sums of deviations and of their squares from the first piece's mean, added up over the pieces in double precision.
+    Deviations from a mean that is nearly right are of the size of the standard deviation: no difference of large
+    squares, whatever the mean (Chan, Golub and LeVeque, *Algorithms for Computing the Sample Variance*, 1983, on
+    shifted data).
     """
 
     def __init__(self, scratch: Scratch) -> None:
         self._scratch = scratch
         self._count = 0
-        self._mean = self._squares = torch.zeros(())
-        self._dtype = torch.float32
+        self._shift = self._sums = self._squares = torch.empty(0)
+        self._repeated = torch.empty(0)
 
     def add(self, x: torch.Tensor) -> None:
         channels = x.shape[1]
         wide = rows_of(x)
         if wide is None:
             wide = x.movedim(1, -1).reshape(-1, channels)
-        repeats = wide.shape[1] // channels
-        count = wide.shape[0] * repeats
-        mean = wide.sum(0).view(repeats, channels).double().sum(0) / count
-        deviation = torch.sub(wide, mean.to(x.dtype).repeat(repeats), out=self._scratch.like(wide))
-        # The mean rounded to the working precision is off by less than its last digit: corrected below.
-        offset = mean - mean.to(x.dtype).double()
-        squares = deviation.mul_(deviation).sum(0).view(repeats, channels).double().sum(0) - count * offset**2
+        width = wide.shape[1]
         if self._count == 0:
-            self._count, self._mean, self._squares, self._dtype = count, mean, squares, x.dtype
-            return
-        total = self._count + count
-        gap = mean - self._mean
-        self._mean = self._mean + gap * (count / total)
-        self._squares = self._squares + squares + gap**2 * (self._count * count / total)
-        self._count = total
+            self._shift = wide.sum(0).view(-1, channels).double().sum(0).div_(x.numel() // channels).to(x.dtype)
+            self._sums = torch.zeros(width, dtype=torch.float64, device=x.device)
+            self._squares = torch.zeros_like(self._sums)
+            self._repeated = self._shift.repeat(width // channels)
+        if wide.shape[1] != len(self._repeated):
+            wide = wide.reshape(-1, len(self._repeated))
+        deviations = torch.sub(wide, self._repeated, out=self._scratch.like(wide))
+        self._sums += deviations.sum(0)
+        self._squares += deviations.mul_(deviations).sum(0)
+        self._count += wide.numel() // channels
 
     def statistics(self) -> Statistics:
-        variance = (self._squares / self._count).clamp_min_(0)
-        return Statistics(self._mean.to(self._dtype), variance.to(self._dtype))
+        channels = len(self._shift)
+        sums, squares = (total.view(-1, channels).sum(0) for total in (self._sums, self._squares))
+        gap = sums / self._count
+        variance = (squares / self._count - gap**2).clamp_min_(0)
+        return Statistics((self._shift + gap).to(self._shift.dtype), variance.to(self._shift.dtype))
 
 
 class Normaliser:

@@ -131,8 +131,10 @@ class Program:
                 normalisers[number] = Normaliser(self.norms[number], found)
         return [own[self.output] for own in values], statistics
 
-    def largest(self, x: torch.Tensor, given: Sequence[Statistics | None]) -> int:
-        """Bytes a sample of the largest value, found by passing ``x`` through."""
+    def largest(
+        self, x: torch.Tensor, given: Sequence[Statistics | None], without: frozenset[int] = frozenset()
+    ) -> int:
+        """Bytes a sample of the largest value, slots ``without`` left out, found by passing ``x`` through."""
         normalisers = self._normalisers(given)
         values: list[Any] = [None] * len(self.slots)
         values[self.input] = x
@@ -141,7 +143,8 @@ class Program:
             for step in stage.steps:
                 _advance((step,), values, normalisers, frozenset())
                 value = values[step.slot]
-                if isinstance(value, torch.Tensor) and value.dim() and value.shape[0] == len(x):
+                held = step.slot not in without and isinstance(value, torch.Tensor) and value.dim() > 0
+                if held and value.shape[0] == len(x):
                     most = max(most, value.numel() * value.element_size() // len(x))
             for number, slot in stage.measures:
                 moments = Moments(self._scratch)
