@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := .venv-peers
+RECORDED := book/results/benchmarks
 
 .DEFAULT_GOAL := help
 .PHONY: help book test lab regress bench lint format clean distclean
@@ -30,8 +32,16 @@ lab: $(READY)  ## JupyterLab on the chapters
 regress: $(READY)  ## execute the chapters, compare their numbers with the recorded baselines
 	$(BIN)/python -m landscape_helpers regress $(ARGS)
 
-bench: $(READY)  ## the benchmarks
-	@set -e; for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark; done
+bench: $(READY) $(PEERS)/.ready  ## the benchmarks, those against public tools with these in an environment of their own
+	@set -e; for name in correlation_overhead explorer_latency; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py; done
+	@set -e; for name in eigenpairs surfaces density_trace; do echo "== $$name"; \
+	  $(PEERS)/bin/python benchmarks/$$name.py --json $(RECORDED)/$$name.json; done
+
+$(PEERS)/.ready: benchmarks/requirements.txt pyproject.toml
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
 
 lint: $(READY)  ## ruff on code and notebooks, types, no outputs in notebooks
 	$(BIN)/ruff check .
@@ -46,4 +56,4 @@ clean:  ## what was built and cached, not .venv
 	rm -rf _build build .cache .pytest_cache .mypy_cache .ruff_cache
 
 distclean: clean  ## and .venv
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(PEERS)

@@ -116,6 +116,10 @@ def test_what_the_code_imports_is_pinned_as_direct() -> None:
             imported |= set(statement.findall(code))
     local = {path.stem for path in (ROOT / "tests").rglob("*.py")}
     ours = {"landscape_helpers", "tools", *local, *sys.stdlib_module_names}
+    # What the benchmarks compare with lives in an environment of its own.
+    pinned_apart = (ROOT / "benchmarks/requirements.txt").read_text(encoding="utf-8").lower().replace("-", "_")
+    peers = {name for name in imported if re.search(rf"^{name.lower()}(_for_pytorch)?==", pinned_apart, re.MULTILINE)}
+    ours |= peers - set(map(str.lower, requirements()))
     distributions = packages_distributions()
     assert not {name for name in imported - ours if name not in distributions}, "imported and not installed"
     for name in sorted(imported - ours):
@@ -191,20 +195,25 @@ def test_readme_opens_with_a_picture_of_the_book() -> None:
     assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size < LARGEST_PICTURE
 
 
-def test_example_of_the_readme_runs(tmp_path: Path) -> None:
-    """With what its text says of the output: opposing gradients, a falling loss, a sharpness above 2 / lr."""
+def test_examples_of_the_readme_run(tmp_path: Path) -> None:
+    """One after the other, with what the text says of the output: opposing gradients, a falling loss, a sharpness above
+    2 / lr, and a class for every direction."""
     blocks = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 1
+    assert len(blocks) == 2
     script = tmp_path / "example.py"
-    script.write_text(blocks[0], encoding="utf-8")
+    script.write_text("\n".join(blocks), encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     ran = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    rows = [[float(word) for word in row] for line in ran.stdout.splitlines() if (row := line.split())[0].isdigit()]
+    lines = ran.stdout.splitlines()
+    rows = [[float(word) for word in row] for line in lines if (row := line.split())[0].isdigit()]
     losses, correlations = [row[1] for row in rows], [row[2] for row in rows]
     assert losses == sorted(losses, reverse=True) and all(value < -0.5 for value in correlations)
-    sharpness, bound = map(float, re.findall(r"(?<=\[)[0-9.]+|(?<== )[0-9.]+", ran.stdout.splitlines()[-1]))
+    (line,) = [line for line in lines if line.startswith("sharpness")]
+    sharpness, bound = map(float, re.findall(r"(?<=\[)[0-9.]+|(?<== )[0-9.]+", line))
     assert bound < sharpness < 1.5 * bound
+    classes = {line[:25].strip(): line[25:].split()[0] for line in lines[-3:]}
+    assert classes == {"random": "v-basin", "steepest curvature": "v-basin", "most negative curvature": "w-peak"}
 
 
 # What is committed
