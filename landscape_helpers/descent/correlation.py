@@ -10,6 +10,8 @@ r"""Correlation of adjacent gradients, globally and layer by layer.
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -74,19 +76,30 @@ class GradientCorrelation:
 
     def begin(self, objective: Objective) -> None:
         self._layers = objective.layers
-        self._rows: list[np.ndarray] = []
+        self._on_cpu = objective.device.type == "cpu"
+        self._rows = array("d")
         self._matrices: dict[int, np.ndarray] = {}
+        self._latest: _Cut | None = None
 
     def observe(self, step: Step) -> None:
-        before = step.past[0] if step.past else None
-        self._rows.append(_inner_products(step.gradient, before, self._layers))
+        g, before = step.gradient, step.past[0] if step.past else None
+        if before is None or not self._on_cpu:
+            self._rows.extend(_inner_products(g, before, self._layers))
+        else:
+            last, now = self._latest, _Cut(g, self._layers)
+            if last is None or last.gradient is not before:
+                last = _Cut(before, self._layers)
+            self._latest = now
+            dots = now.dots(last)
+            self._rows.extend(dots if math.isfinite(sum(dots)) else _inner_products(g, before, self._layers))
         first = step.index - self.window + 1
         if first in self.matrices_at:
             self._matrices[first] = _cosines([*reversed(step.past[: self.window - 1]), step.gradient])
 
     def result(self) -> xarray.Dataset:
         L = len(self._layers)
-        rows = np.array(self._rows).reshape(-1, 2 + 2 * L)
+        rows = self._table()
+        self._latest = None  # its storage is the trajectory's
         dot, layer_dot = rows[:, 0], rows[:, 2 : 2 + L]
         norm, layer_norm = np.sqrt(rows[:, 1]), np.sqrt(rows[:, 2 + L :])
         correlation, layer_correlation = _normalise(dot, norm), _normalise(layer_dot, layer_norm)
@@ -114,37 +127,65 @@ class GradientCorrelation:
             },
         )
 
+    def _table(self) -> np.ndarray:
+        """(step, 2 + 2 L): :func:`_inner_products` of every step."""
+        return np.array(self._rows).reshape(-1, 2 + 2 * len(self._layers))
+
     def state(self) -> Mapping[str, np.ndarray]:
         epochs = sorted(self._matrices)
         return {
-            "rows": np.array(self._rows),
+            "rows": self._table(),
             "epochs": np.array(epochs, dtype=np.int64),
             "matrices": np.array([self._matrices[e] for e in epochs]),
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        self._rows = list(state["rows"])
+        self._rows = array("d", np.ravel(state["rows"]).tolist())
         self._matrices = {int(e): m for e, m in zip(state["epochs"], state["matrices"], strict=True)}
 
 
-def _inner_products(g: torch.Tensor, before: torch.Tensor | None, layers: Sequence[Layer]) -> np.ndarray:
-    """[<g, before>, |g|^2, <g, before> of each layer ..., |g|^2 of each layer ...] in one array (2 + 2 L,)."""
+class _Cut:
+    """A gradient in main memory as NumPy sees it, whole and cut into layers.
+
+    Small networks step in half a millisecond, and what runs between two steps makes the next one slower too, for its
+    code is no longer where the processor had it. So little is done at a step and nothing twice: NumPy's views and dots
+    take a third of torch's overhead, and the views of one step serve the next.
+    """
+
+    __slots__ = ("gradient", "parts", "whole")
+
+    def __init__(self, gradient: torch.Tensor, layers: Sequence[Layer]) -> None:
+        self.gradient = gradient
+        self.whole: np.ndarray = gradient.numpy()
+        self.parts = [layer.of(self.whole) for layer in layers]
+
+    def dots(self, before: _Cut) -> list[float]:
+        """As :func:`_inner_products`, without the second look at what overflows."""
+        g, parts = self.whole, self.parts
+        # Of NumPy's ways to the same dot product of BLAS this one alone does not ask for floating-point errors
+        # afterwards: overflow is dealt with above, and switching the question off costs as much as a dot product.
+        return [
+            float(np.vdot(g, before.whole)),
+            float(np.vdot(g, g)),
+            *[float(np.vdot(u, v)) for u, v in zip(parts, before.parts, strict=True)],
+            *[float(np.vdot(u, u)) for u in parts],
+        ]
+
+
+def _inner_products(g: torch.Tensor, before: torch.Tensor | None, layers: Sequence[Layer]) -> list[float]:
+    """[<g, before>, |g|^2, <g, before> of each layer ..., |g|^2 of each layer ...], 2 + 2 L numbers."""
     other = torch.full_like(g, torch.nan) if before is None else before
     if g.device.type == "cpu":
-        # Small networks step in half a millisecond, and NumPy's views and dots take a third of torch's overhead.
-        a, b = g.numpy(), other.numpy()
-        parts = [(layer.of(a), layer.of(b)) for layer in layers]
-        with np.errstate(over="ignore", invalid="ignore"):
-            dots = [a @ b, a @ a, *(u @ v for u, v in parts), *(u @ u for u, _ in parts)]
-        values = np.array(dots, dtype=np.float64)
+        values = np.array(_Cut(g, layers).dots(_Cut(other, layers)))
     else:
         pairs = [(layer.of(g), layer.of(other)) for layer in layers]
         scalars = [g @ other, g @ g, *(u @ v for u, v in pairs), *(u @ u for u, _ in pairs)]
         values = torch.stack(scalars).double().cpu().numpy()
-    if np.isinf(values).any() and g.dtype != torch.float64:
+    if bool(np.isinf(values).any()) and g.dtype != torch.float64:
         # A diverging run's gradient squares to more than single precision holds.
         return _inner_products(g.double(), None if before is None else before.double(), layers)
-    return values
+    row: list[float] = values.tolist()
+    return row
 
 
 def _normalise(dot: np.ndarray, norm: np.ndarray) -> np.ndarray:
