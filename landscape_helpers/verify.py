@@ -1,9 +1,11 @@
 """Re-validating stale results without computing them anew.
 
 A result is stale as soon as any code it depends on has changed, even by what cannot matter. Where the first steps
-come out bit-identical under the present code, the result is stored under the present code, with an attribute that says
-exactly what was checked and by which code it was computed. That is evidence and no proof: what only shows later in a
-run, in its sharpness or in its matrices, is not looked at.
+come out again under the present code, the result is stored under the present code, with an attribute that says exactly
+what was checked, how closely it agreed and by which code it was computed. On the machine that computed it a result
+repeats to the last bit; another processor rounds differently, and past the edge of stability rounding grows, so that
+there the first few losses may differ by what rounding explains and no more. That is evidence and no proof: what only
+shows later in a run, in its sharpness or in its matrices, is not looked at.
 
 An experiment that is no single descent names a cheap part of itself, ``beginning(parameters)``, and which of the
 part's numbers must come out again and how closely, ``REPEATS``: training to the last bit, what a faster or a more
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf, nan
 
 import numpy as np
 import xarray
@@ -25,6 +28,8 @@ from .store import HALF, Store, Stored
 
 STEPS = 20
 COMPARED = ("loss", "gradient_norm", "dot", "correlation")
+# What rounding explains: float32 carries seven digits, of which a sum over many images loses one or two.
+ROUNDING_STEPS, ROUNDING = 5, 1e-5
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,8 @@ def _verify(job: Job, found: Stored, store: Store) -> Verification:
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         return Verification(job, False, f"cannot be recomputed here: {' '.join(str(error).split())}")
     difference = part_difference(stored, fresh, module.REPEATS) if in_parts else first_difference(stored, fresh)
-    if difference:
+    rounding = nan if in_parts or not difference else largest_difference(stored, fresh)
+    if difference and not rounding <= ROUNDING:
         return Verification(job, False, f"differs under the present code: {difference}; compute it again")
     before = found.path.stem[-HALF:]
     now = code_hash(job.spec.experiment)[:HALF]
@@ -78,7 +84,10 @@ def _verify(job: Job, found: Stored, store: Store) -> Verification:
         note = f"repeated under code {now}: {closest} (relative, in the part verified); computed under {before}"
     else:
         n = fresh.sizes["step"] - 1
-        note = f"first {n} steps bit-identical under code {now}, computed under {before}"
+        agreed = f"first {n} steps bit-identical"
+        if difference:
+            agreed = f"losses of the first {min(n, ROUNDING_STEPS)} steps within {rounding:.1e} (rounding)"
+        note = f"{agreed} under code {now}, computed under {before}"
     beside = Store(found.path.parent, search=[])
     # The file of the earlier code gives way only once the new one is there.
     path = beside.save(job.spec, job.seed, stored.assign_attrs(verified=note))
@@ -99,6 +108,13 @@ def first_difference(stored: xarray.Dataset, fresh: xarray.Dataset) -> str:
             k = int(np.argmax(different))
             return f"{name} at step {k} is {b[k]:.9g}, was {a[k]:.9g}"
     return ""
+
+
+def largest_difference(stored: xarray.Dataset, fresh: xarray.Dataset) -> float:
+    """Largest relative difference of the losses of the first few steps; infinite where a record is too short."""
+    steps = min(fresh.sizes["step"], ROUNDING_STEPS + 1)
+    a, b = (np.asarray(d["loss"].values[:steps], dtype=np.float64) for d in (stored, fresh))
+    return float(np.max(np.abs(a - b) / np.abs(a))) if a.shape == b.shape else inf
 
 
 def part_difference(stored: xarray.Dataset, fresh: xarray.Dataset, repeats: Mapping[str, float]) -> str:
