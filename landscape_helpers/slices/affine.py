@@ -117,13 +117,12 @@ class Affine(RowPoints):
         outputs: list[list[torch.Tensor]],
     ) -> None:
         """Append the outputs of the pieces at each point."""
-        for term in terms:
-            term.start_row([float(c) for c in coordinates[0, :-1]])
-        for j, c in enumerate(coordinates):
+        rows = zip(*(term.along(coordinates) for term in terms), strict=True)
+        for j, (c, values) in enumerate(zip(coordinates, rows, strict=True)):
             for weight in self.weights:
                 weight.copy_(rest[id(weight)][j])
             program, given = self._layerwise.rule(c)
-            known = self._layer.known(program, [term.at(float(c[-1])) for term in terms])
+            known = self._layer.known(program, values)
             found = program(pieces, given, known)[0]
             # The outputs may stand in the very memory that the next point overwrites.
             outputs[j] += [

@@ -13,9 +13,10 @@ output. A maximum over 2 x 2 squares behind it is taken of the four pixels' sums
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import fx, nn
 
@@ -30,6 +31,8 @@ from .program import Known, Program
 WORTH_IN_CACHE, WORTH_STREAMED = 16, 64
 # Bytes of the terms of all samples; above it the layer is computed at every point.
 MEMORY = 1 << 30
+# Bytes of sums at a time, and points whose maxima are taken while the terms of a few images are in the cache.
+SUMS, AHEAD = 1 << 19, 4
 
 
 @dataclass(frozen=True)
@@ -106,56 +109,62 @@ class Room:
 
 
 class Terms:
-    """The layer's outputs at theta and along each direction, for one micro-batch, and their sum at a point.
+    """The layer's outputs at theta and along each direction, for one micro-batch, and their sum at points of a row.
 
     Args:
         layer: the layer.
         piece: the micro-batch, as the model reads it.
         span: the slice; the objective's model is moved.
         program: the model.
-        room: for the sums; what :meth:`at` gave is overwritten when another with the same room is asked.
+        room: for the sums; what :meth:`along` gave is overwritten when another with the same room is asked.
     """
 
     def __init__(self, layer: FirstLayer, piece: torch.Tensor, span: Span, program: Program, room: Room) -> None:
-        self._squares = False
-        self._layer = layer
-        terms = []
+        self._layer, self._room = layer, room
+        self._terms = []
         for vector in (span.theta, *span.directions):
             span.objective.move(vector)
-            terms.append(self._arranged(program.value(layer.node, piece)))
-        self._terms = terms
-        self._base = terms[0]
-        self._room = room
+            value = program.value(layer.node, piece)
+            self._terms.append(value if layer.pool is None else _squares(value))
 
-    def start_row(self, outer: Sequence[float]) -> None:
-        """Fix all coordinates but the last."""
-        self._base = self._terms[0]
-        for c, term in zip(outer, self._terms[1:-1], strict=True):
-            self._base = torch.add(self._base, term, alpha=c, out=self._room.base.like(term))
+    def along(self, coordinates: np.ndarray) -> Iterator[torch.Tensor]:
+        """The layer's output, or its maximum, at each of the points (k, m) of a row; overwritten by the next.
 
-    def at(self, last: float) -> torch.Tensor:
-        """The layer's output, or its maximum, at the last coordinate; overwritten at the next call."""
-        # Always from the start of the row: adding step by step would add up rounding errors as well.
-        whole = torch.add(self._base, self._terms[-1], alpha=last, out=self._room.sum.like(self._base))
-        if not self._squares:
-            return whole
-        value = torch.amax(whole, 0, out=self._room.most.like(whole[0])).permute(0, 3, 1, 2)
-        return value.relu_() if self._layer.relu is not None else value
+        Always from the start of the row: adding step by step would add up rounding errors as well.
+        """
+        base = self._terms[0]
+        for c, term in zip(coordinates[0, :-1], self._terms[1:-1], strict=True):
+            base = torch.add(base, term, alpha=float(c), out=self._room.base.like(term))
+        term, lasts = self._terms[-1], [float(c) for c in coordinates[:, -1]]
+        if self._layer.pool is None:
+            for last in lasts:
+                yield torch.add(base, term, alpha=last, out=self._room.sum.like(base))
+            return
+        images = max(1, SUMS // (base[:, 0].numel() * base.element_size()))
+        for start in range(0, len(lasts), AHEAD):
+            ahead = lasts[start : start + AHEAD]
+            most = self._room.most.shaped((len(ahead), *base.shape[1:]), base)
+            # A few images at all of these points, while their terms are in the cache.
+            for i in range(0, base.shape[1], images):
+                here, way = base[:, i : i + images], term[:, i : i + images]
+                for last, into in zip(ahead, most, strict=True):
+                    whole = torch.add(here, way, alpha=last, out=self._room.sum.shaped(here.shape, base))
+                    torch.amax(whole, 0, out=into[i : i + images])
+            for value in most:
+                found = value.permute(0, 3, 1, 2)
+                yield found.relu_() if self._layer.relu is not None else found
 
     def holds(self, x: torch.Tensor) -> bool:
-        """Whether ``x`` stands in memory that the next call of :meth:`at` overwrites."""
-        place = x.untyped_storage().data_ptr()
-        return place in (self._room.sum.place, self._room.most.place)
+        """Whether ``x`` stands in memory that :meth:`along` overwrites."""
+        return x.untyped_storage().data_ptr() in (self._room.sum.place, self._room.most.place)
 
-    def _arranged(self, x: torch.Tensor) -> torch.Tensor:
-        """``x`` (n, C, H, W) with the four pixels of each square in front, (4, n, H/2, W/2, C), if it is pooled."""
-        if self._layer.pool is None:
-            return x
-        last = x.permute(0, 2, 3, 1)
-        n, height, width, channels = last.shape
-        self._squares = True
-        squares = last.reshape(n, height // 2, 2, width // 2, 2, channels)
-        return squares.permute(2, 4, 0, 1, 3, 5).reshape(4, n, height // 2, width // 2, channels)
+
+def _squares(x: torch.Tensor) -> torch.Tensor:
+    """``x`` (n, C, H, W) with the four pixels of each square in front, (4, n, H/2, W/2, C)."""
+    last = x.permute(0, 2, 3, 1)
+    n, height, width, channels = last.shape
+    squares = last.reshape(n, height // 2, 2, width // 2, 2, channels)
+    return squares.permute(2, 4, 0, 1, 3, 5).reshape(4, n, height // 2, width // 2, channels)
 
 
 def worth_it(layer: FirstLayer, samples: int, output: torch.Tensor, span: Span, in_cache: bool) -> bool:

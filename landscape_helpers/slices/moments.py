@@ -6,6 +6,9 @@ faster on a processor than a reduction over three axes.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -30,10 +33,15 @@ class Scratch:
 
     def like(self, x: torch.Tensor) -> torch.Tensor:
         """Uninitialised memory of the shape and layout of the dense ``x``, overwritten at the next call."""
-        if self._buffer.numel() < x.numel() or self._buffer.dtype != x.dtype or self._buffer.device != x.device:
-            self._buffer = x.new_empty(x.numel())
         # The layout of x, channels_last included, so that no operation has to reorder.
-        return self._buffer[: x.numel()].as_strided(x.shape, x.stride())
+        return self.shaped((x.numel(),), x).as_strided(x.shape, x.stride())
+
+    def shaped(self, shape: Sequence[int], like: torch.Tensor) -> torch.Tensor:
+        """The same, contiguous and of a given shape, of the dtype and on the device of ``like``."""
+        size = math.prod(shape)
+        if self._buffer.numel() < size or self._buffer.dtype != like.dtype or self._buffer.device != like.device:
+            self._buffer = like.new_empty(size)
+        return self._buffer[:size].view(*shape)
 
     @property
     def place(self) -> int:
