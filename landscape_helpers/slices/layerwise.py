@@ -15,8 +15,8 @@ from .evaluator import Span
 from .loss import Targets
 from .program import Program
 
-# Bytes of the largest activation of a micro-batch. Measured on a busy processor with 1 MB of L2 cache, ResNet-20 on 1,000
-# images of 16 x 16: 340 ms a point with half a megabyte, 284 with one, 271 with two, 280 with four.
+# Bytes of the largest activation of a micro-batch. Measured on a busy processor with 1 MB of L2 cache, ResNet-20 on
+# 1,000 images of 16 x 16: 340 ms a point with half a megabyte, 284 with one, 271 with two, 280 with four.
 CACHE = 2 << 20
 MOST = 1024
 
