@@ -4,7 +4,7 @@ A result is stale as soon as any code it depends on has changed, even by what ca
 come out again under the present code, the result is stored under the present code, with an attribute that says exactly
 what was checked, how closely it agreed and by which code it was computed. On the machine that computed it a result
 repeats to the last bit; another processor rounds differently, and past the edge of stability rounding grows, so that
-there the first few losses may differ by what rounding explains and no more. That is evidence and no proof: what only
+there the first losses may differ by what rounding explains and no more. That is evidence and no proof: what only
 shows later in a run, in its sharpness or in its matrices, is not looked at.
 
 An experiment that is no single descent names a cheap part of itself, ``beginning(parameters)``, and which of the
@@ -29,8 +29,8 @@ from .store import HALF, Store, Stored
 STEPS = 20
 COMPARED = ("loss", "gradient_norm", "dot", "correlation")
 # What rounding explains: float32 carries seven digits, of which a sum over many images loses one or two. Above the edge
-# of stability a residual network multiplies a difference by a hundred at every step: only the first steps can tell.
-ROUNDING_STEPS, ROUNDING = 2, 1e-5
+# of stability a residual network multiplies a difference by hundreds at every step: only the first step can tell.
+ROUNDING_STEPS, ROUNDING = 1, 1e-5
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _verify(job: Job, found: Stored, store: Store) -> Verification:
         n = fresh.sizes["step"] - 1
         agreed = f"first {n} steps bit-identical"
         if difference:
-            agreed = f"losses of the first {min(n, ROUNDING_STEPS)} steps within {rounding:.1e} (rounding)"
+            agreed = f"losses before and after the first step within {rounding:.1e} (rounding)"
         note = f"{agreed} under code {now}, computed under {before}"
     beside = Store(found.path.parent, search=[])
     # The file of the earlier code gives way only once the new one is there.
@@ -112,7 +112,7 @@ def first_difference(stored: xarray.Dataset, fresh: xarray.Dataset) -> str:
 
 
 def largest_difference(stored: xarray.Dataset, fresh: xarray.Dataset) -> float:
-    """Largest relative difference of the losses of the first few steps; infinite where a record is too short."""
+    """Largest relative difference of the losses before and after the first step; infinite where a record is too short."""
     steps = min(fresh.sizes["step"], ROUNDING_STEPS + 1)
     a, b = (np.asarray(d["loss"].values[:steps], dtype=np.float64) for d in (stored, fresh))
     return float(np.max(np.abs(a - b) / np.abs(a))) if a.shape == b.shape else inf
