@@ -129,6 +129,7 @@ class MaxPool2d(Rule):
     """
 
     module: nn.MaxPool2d
+    _buffer: torch.Tensor | None = None
 
     def forward(self, a: torch.Tensor) -> tuple[torch.Tensor, Kept]:
         m = self.module
@@ -140,7 +141,7 @@ class MaxPool2d(Rule):
         return z.contiguous(memory_format=torch.channels_last), kept
 
     def backward(self, g: torch.Tensor, kept: Kept, onward: bool) -> torch.Tensor:
-        return self._scattered(g, kept)
+        return self._scattered(g, kept, torch.empty(0, dtype=g.dtype, device=g.device))
 
     def tangent(self, t: torch.Tensor | None, kept: Kept, v: Pieces) -> torch.Tensor:
         assert t is not None
@@ -151,12 +152,16 @@ class MaxPool2d(Rule):
     def adjoint(
         self, h: torch.Tensor, t: torch.Tensor | None, kept: Kept, v: Pieces, out: Pieces, onward: bool
     ) -> torch.Tensor:
-        return self._scattered(h, kept)
+        # The layer before reads the result before this layer writes the next: one buffer serves all micro-batches,
+        # where a fresh one would cost more in page faults than all else here.
+        if self._buffer is None or self._buffer.dtype != h.dtype or self._buffer.device != h.device:
+            self._buffer = torch.empty(0, dtype=h.dtype, device=h.device)
+        return self._scattered(h, kept, self._buffer)
 
-    def _scattered(self, g: torch.Tensor, kept: Kept) -> torch.Tensor:
+    def _scattered(self, g: torch.Tensor, kept: Kept, buffer: torch.Tensor) -> torch.Tensor:
         n, channels, height, width, _, _ = kept.sizes
         values = g.permute(0, 2, 3, 1).reshape(-1)
-        result = torch.zeros(n * height * width * channels, dtype=g.dtype, device=g.device)
+        result = buffer.resize_(n * height * width * channels).zero_()
         # Windows that overlap may name an element twice.
         (result.scatter_add_ if self._overlaps() else result.scatter_)(0, kept.tensors["at"], values)
         return result.view(n, height, width, channels).permute(0, 3, 1, 2)
