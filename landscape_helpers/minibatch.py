@@ -61,9 +61,7 @@ class MiniBatches:
         gradient = torch.zeros_like(theta) if out is None else out.zero_()
         for weight, view in zip(objective.weights, objective.views(gradient), strict=True):
             weight.grad = view
-        x = self._x[batch]
-        if x.dim() == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
+        x = self._x[batch].contiguous(memory_format=objective.layout)
         try:
             loss = objective.loss_function(objective.model(x), self._y[batch])
             loss.backward()

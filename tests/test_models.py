@@ -127,7 +127,7 @@ def test_layers_are_counted_by_the_rule(name):
         expected = sum(stages) * (2 if name.endswith("_bn") else 1) + 1
     elif blocks is not None:
         expected = 2 * (1 + 2 * sum(blocks)) + 3 + 1
-    elif name.startswith("resnet"):  # of the CIFAR family: weighted layers, and a normalisation behind each but the last
+    elif name.startswith("resnet"):  # CIFAR family: a normalisation behind each layer but the last
         depth = int(name.removeprefix("resnet"))
         expected = 2 * depth - 1
     else:

@@ -269,3 +269,33 @@ def test_vectors_of_the_wrong_length_are_refused():
         objective.hvp(objective.theta, torch.zeros(3))
     with pytest.raises(ValueError, match="out must be a contiguous vector of length 832"):
         objective.loss_and_gradient(objective.theta, out=torch.zeros(3))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_model_that_cuts_its_activations_with_view(channels):
+    """Tutorials flatten with view, which the layout that is fastest for convolutions does not allow."""
+    from landscape_helpers.curvature import HessianAt
+    from landscape_helpers.minibatch import MiniBatches
+    from landscape_helpers.slices import line
+
+    class Tutorial(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(channels, 4, 3, padding=1), nn.Linear(4 * 6 * 6, 3)
+
+        def forward(self, x):
+            x = torch.relu(self.conv(x))
+            return self.head(x.view(x.size(0), -1))
+
+    torch.manual_seed(0)
+    model, x, y = Tutorial().double(), torch.randn(8, channels, 6, 6, dtype=torch.float64), torch.randint(3, (8,))
+    objective = Objective(model, x, y, batch_size=3)
+    theta = objective.theta
+    expected = torch.autograd.grad(nn.functional.cross_entropy(model(x), y), list(model.parameters()))
+    flat = torch.cat([g.reshape(-1) for g in expected])
+    assert torch.allclose(objective.gradient(theta), flat, rtol=1e-9)
+    assert torch.allclose(MiniBatches(objective, 8).gradient(theta, torch.arange(8))[1], flat, rtol=1e-9)
+    with HessianAt(objective, theta) as hessian:
+        assert torch.allclose(hessian.product(flat), objective.hvp(theta, flat), rtol=1e-8)
+    losses = line(objective, theta, flat, [-0.5, 0.0, 1.0])
+    assert float(losses[2]) == pytest.approx(objective.loss(theta + flat), rel=1e-9)
