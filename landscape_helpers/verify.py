@@ -112,7 +112,7 @@ def first_difference(stored: xarray.Dataset, fresh: xarray.Dataset) -> str:
 
 
 def largest_difference(stored: xarray.Dataset, fresh: xarray.Dataset) -> float:
-    """Largest relative difference of the losses before and after the first step; infinite where a record is too short."""
+    """Largest relative difference of the losses before and after the first step; infinite for too short a record."""
     steps = min(fresh.sizes["step"], ROUNDING_STEPS + 1)
     a, b = (np.asarray(d["loss"].values[:steps], dtype=np.float64) for d in (stored, fresh))
     return float(np.max(np.abs(a - b) / np.abs(a))) if a.shape == b.shape else inf
