@@ -17,7 +17,7 @@ from .shapes import classify
 
 EARLY_LOSS = (1e-3, "float32 rounding over ten steps")
 OSCILLATING_SHARE = (0.15, "fifteen times the change of the simple CNN when its rate changes by 1e-6")
-BASIN_SHARE = (0.35, "largest change among the five networks when their rate changes by 1e-6, ResNet-20 without shortcuts")
+BASIN_SHARE = (0.35, "largest change among five networks when their rate changes by 1e-6: ResNet-20, no shortcuts")
 
 
 def record_descent(metrics: Metrics, run: xarray.Dataset, name: str) -> None:
