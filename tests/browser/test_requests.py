@@ -52,6 +52,7 @@ def page(browser: Browser) -> Iterator[Page]:
     opened.set_content("<!doctype html><title>One explorer</title>")
     module = SCRIPT.read_text(encoding="utf-8").replace("export default", "window.widget =")
     opened.add_script_tag(content=module, type="module")
+    opened.wait_for_function("window.widget !== undefined")  # a module runs when the page gets to it
     opened.evaluate(MOUNT, {**state, "frames": base64.b64encode(e.frames).decode()})
     opened.get_by_role("slider").focus()
     yield opened
