@@ -23,7 +23,6 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import argparse
-import importlib.util
 import json
 import resource
 import subprocess
@@ -36,6 +35,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from common import installed, matmul_rate
 from torch import nn
 from torch.nn import functional as F
 
@@ -49,7 +49,6 @@ torch.set_num_threads(1)
 SCALES = {"full": (5000, 10, 80, 100), "small": (500, 4, 20, 30)}
 PEERS = {"pyhessian": "pyhessian", "curvlinops": "curvlinops", "eigenthings": "hessian_eigenthings"}
 OURS = {"density": ["ours", "plain", "ours, deflated", "ours, whole"], "trace": ["ours", "plain"]}
-INSTALL = "pip install -r benchmarks/requirements.txt"
 Measure = tuple[np.ndarray, dict[str, Any]]  # each probe's estimate of the trace, and what else there is to say
 
 
@@ -220,13 +219,7 @@ def one_side(workload: str, side: str, scale: str, folder: Path) -> None:
 
 def floor_of(images: int) -> tuple[float, float]:
     """(floating-point operations of one exact product, operations a second of a float32 matrix product)."""
-    a = torch.randn(2048, 2048)
-    rates = []
-    for _ in range(6):
-        start = time.process_time()
-        a @ a
-        rates.append(2 * 2048**3 / (time.process_time() - start))
-    return 4.0 * images * 3072 * 128, max(rates)
+    return 4.0 * images * 3072 * 128, matmul_rate()
 
 
 def run(workload: str, scale: str, peers: list[str], folder: Path, truth: float) -> list[dict[str, Any]]:
@@ -266,12 +259,7 @@ def main() -> None:
     if options.side:
         one_side(options.only, options.side, options.scale, options.folder)
         return
-    peers = [peer for peer in options.peers.split(",") if peer]
-    if unknown := sorted(set(peers) - set(PEERS)):
-        parser.error(f"unknown peers {', '.join(unknown)}: expected some of {', '.join(PEERS)}")
-    for peer in [peer for peer in peers if importlib.util.find_spec(PEERS[peer]) is None]:
-        print(f"{peer} is not installed and is left out: {INSTALL}")
-        peers.remove(peer)
+    peers = installed(options.peers, PEERS, parser)
     from landscape_helpers.curvature import trace
 
     rows = []

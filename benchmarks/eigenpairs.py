@@ -24,7 +24,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import argparse
-import importlib.util
+import importlib
 import json
 import resource
 import subprocess
@@ -37,6 +37,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from common import installed, matmul_rate
 from torch import nn
 from torch.nn import functional as F
 
@@ -53,7 +54,6 @@ WORKLOADS = {
     "cnn": ("CNN of width 32, 1,000 CIFAR-10 images", "cnn", {"width": 32}, 1000),
 }
 PEERS = {"pyhessian": "pyhessian", "curvlinops": "curvlinops", "eigenthings": "hessian_eigenthings"}
-INSTALL = "pip install -r benchmarks/requirements.txt"
 Pairs = tuple[np.ndarray, torch.Tensor, dict[str, Any]]
 
 
@@ -258,13 +258,7 @@ def floor_of(workload: str) -> tuple[float, float]:
     graphs.apply(objective.theta[None])
     with FlopCounterMode(display=False) as counter:
         graphs.apply(objective.theta[None])
-    a = torch.randn(2048, 2048)
-    rates = []
-    for _ in range(6):
-        start = time.process_time()
-        a @ a
-        rates.append(2 * 2048**3 / (time.process_time() - start))
-    return counter.get_total_flops() * WORKLOADS[workload][3] / 100, max(rates)
+    return counter.get_total_flops() * WORKLOADS[workload][3] / 100, matmul_rate()
 
 
 def run(workload: str, peers: list[str], plain_too: bool) -> list[dict[str, Any]]:
@@ -309,12 +303,7 @@ def main() -> None:
     if options.side:
         one_side(options.side, options.only, options.folder, json.loads(options.given))
         return
-    peers = [peer for peer in options.peers.split(",") if peer]
-    if unknown := sorted(set(peers) - set(PEERS)):
-        parser.error(f"unknown peers {', '.join(unknown)}: expected some of {', '.join(PEERS)}")
-    for peer in [peer for peer in peers if importlib.util.find_spec(PEERS[peer]) is None]:
-        print(f"{peer} is not installed and is left out: {INSTALL}")
-        peers.remove(peer)
+    peers = installed(options.peers, PEERS, parser)
     rows = []
     for workload in [options.only] if options.only else list(WORKLOADS):
         # PyHessian's power iteration takes half an hour and more on the CNN.

@@ -42,6 +42,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from common import INSTALL, matmul_rate
 from torch import nn
 from torch.nn import functional as F
 
@@ -250,12 +251,7 @@ def floor_of(workload: str, points: int) -> tuple[float, float]:
     if workload == "mlp":
         first = 2 * model[1].weight.numel() * WORKLOADS[workload][3]  # type: ignore[index, union-attr, operator]
         total += first * (3 - points**2)
-    a, rates = torch.randn(2048, 2048), []
-    for _ in range(6):
-        start = time.process_time()
-        a @ a
-        rates.append(2 * 2048**3 / (time.process_time() - start))
-    return total, max(rates)
+    return total, matmul_rate()
 
 
 def run(workload: str, points: int, with_peer: bool) -> list[dict[str, Any]]:
@@ -310,7 +306,7 @@ def main() -> None:
         return
     with_peer = importlib.util.find_spec("loss_landscapes") is not None
     if not with_peer:
-        print(f"{PEER} is not installed and is left out: pip install -r benchmarks/requirements.txt")
+        print(f"{PEER} is not installed and is left out: {INSTALL}")
     rows = []
     for workload in [options.only] if options.only else list(WORKLOADS):
         rows += run(workload, options.points, with_peer)
