@@ -64,15 +64,34 @@ def _rule_for(module: nn.Module) -> Rule | None:
 
 @dataclass
 class Point:
-    """A micro-batch at theta: what each layer keeps, and the loss's gradient with its graph at the outputs."""
+    """A micro-batch at theta: what each layer keeps, and the loss's gradient with its graph at the outputs.
+
+    ``likely`` holds the predicted probabilities where the loss is the cross-entropy of class indices, and ``share`` the
+    weight of one sample.
+    """
 
     kept: list[Kept]
     outputs: torch.Tensor
     gradient: torch.Tensor
+    likely: torch.Tensor | None
+    share: float
 
     @property
     def bytes(self) -> int:
         return sum(kept.bytes for kept in self.kept) + 4 * self.outputs.numel() * self.outputs.element_size()
+
+    def bent(self, t: torch.Tensor) -> torch.Tensor:
+        r"""The loss's second derivative at the outputs times t.
+
+        :math:`(\mathrm{diag}(p)-pp^\top)t` a sample for the cross-entropy, by autograd for any other loss.
+        """
+        if self.likely is not None:
+            h = self.likely * t
+            return h.addcmul_(self.likely, h.sum(1, keepdim=True), value=-1).mul_(self.share)
+        if not self.gradient.requires_grad:
+            return torch.zeros_like(t)
+        with torch.enable_grad():
+            return torch.autograd.grad(self.gradient, self.outputs, t, retain_graph=True)[0]
 
 
 class Linearised:
@@ -174,7 +193,9 @@ class Linearised:
             g = gradient.detach()
             for index in reversed(range(self.first, len(self.rules))):
                 g = self.rules[index].backward(g, kept[index], onward=index > self.first)
-        return Point(kept, outputs, gradient)
+        indices = self.objective.loss_function is LOSSES["cross_entropy"] and not y.is_floating_point()
+        likely = outputs.detach().softmax(1) if indices and outputs.dim() == 2 else None
+        return Point(kept, outputs, gradient, likely, share / len(x))
 
     def add_product(self, point: Point, v: Pieces, out: Pieces) -> None:
         """Add the micro-batch's product with ``v`` to ``out``."""
@@ -191,10 +212,7 @@ class Linearised:
         for index in behind:
             before[index] = t
             t = self.rules[index].tangent(t, point.kept[index], v)
-        h = torch.zeros_like(t)
-        if point.gradient.requires_grad:
-            with torch.enable_grad():
-                (h,) = torch.autograd.grad(point.gradient, point.outputs, t, retain_graph=True)
+        h = point.bent(t)
         for index in reversed(behind):
             h = self.rules[index].adjoint(h, before[index], point.kept[index], v, out, onward=True)
         return h
