@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from landscape_helpers import directions
+from landscape_helpers.accuracy import accuracy_on
 from landscape_helpers.experiments import landscape_curvature, landscape_mining, landscape_slices
 from landscape_helpers.experiments.landscape.setting import Setting
-from landscape_helpers.experiments.landscape.training import TRAINING, accuracy_on, load_images, start_model
+from landscape_helpers.experiments.landscape.training import TRAINING, load_images, start_model
 
 SMALL = {"data": "digits", "n_train": 120, "epochs": 4, "keep": [0, 2, 4], "train_batch": 60, "n_eval": 100}
 MLP = SMALL | {"model": "mlp", "model_options": {"hidden": [8]}}

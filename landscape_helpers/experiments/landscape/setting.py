@@ -14,12 +14,13 @@ import torch
 import xarray
 
 from ... import __version__
+from ...accuracy import accuracy_on
 from ...curvature import Eigenpairs, both_ends
 from ...models import build_model
 from ...objective import Objective
 from ...resources import peak_memory_mb
 from .memory import Memory
-from .training import DTYPES, INDEPENDENT, TRAINING, accuracy_on, load_images, task_images, train
+from .training import DTYPES, INDEPENDENT, TRAINING, load_images, task_images, train
 
 Progress = Callable[[int, int, float], None]
 

@@ -221,28 +221,6 @@ def _with_body_of(source: nn.Module, fresh: nn.Module) -> nn.Module:
     return result
 
 
-def accuracy_on(objective: Objective, theta: torch.Tensor, x: torch.Tensor, y: torch.Tensor, batch: int = 500) -> float:
-    """Share of (x, y) classified as labelled at theta, BatchNorm with the statistics of the objective's own data."""
-    model = copy.deepcopy(objective.model)
-    nn.utils.vector_to_parameters(theta, (p for p in model.parameters() if p.requires_grad))
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    with torch.no_grad():
-        for norm in norms:
-            norm.train()
-            norm.track_running_stats, norm.momentum = True, 1.0
-            norm.running_mean = torch.zeros(norm.num_features, dtype=objective.dtype, device=objective.device)
-            norm.running_var = torch.ones_like(norm.running_mean)
-            norm.num_batches_tracked = torch.zeros((), dtype=torch.long, device=objective.device)
-        if norms:
-            model(torch.cat([inputs for _, inputs, _ in objective.weighted()]))
-        model.eval()
-        right = 0
-        for inputs, labels in zip(x.split(batch), y.split(batch), strict=True):
-            outputs = model(inputs.to(objective.device, objective.dtype))
-            right += int((outputs.argmax(-1).cpu() == labels).sum())
-    return right / len(y)
-
-
 def _pretraining_classes(p: Mapping[str, Any]) -> list[int]:
     return list((p["pretrain"] or {}).get("classes", []))
 

@@ -1,0 +1,60 @@
+"""The share of images classified as labelled, on images that the objective does not hold: a test set, as a rule.
+
+:meth:`~landscape_helpers.objective.Objective.accuracy` answers for the objective's own samples. On others one has to
+say whose statistics BatchNorm takes; here those of the objective's data, so that the network judged is the one whose
+loss is looked at.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from .objective import Objective
+
+
+def accuracy_on(objective: Objective, theta: torch.Tensor, x: torch.Tensor, y: torch.Tensor, batch: int = 500) -> float:
+    """Share of (x, y) classified as labelled at theta, BatchNorm with the statistics of the objective's own data.
+
+    Those statistics are taken in one pass over all samples, the variance with Bessel's correction, as training would
+    leave them behind for evaluation. Networks without BatchNorm do not notice.
+
+    Args:
+        objective: whose model and BatchNorm statistics are used; it stays as it is.
+        theta: the point (P,).
+        x: inputs (n, ...).
+        y: class indices (n,).
+        batch: images a pass; only memory and speed depend on it.
+
+    Returns:
+        A number from 0 to 1.
+
+    Raises:
+        ValueError: theta of another length than P; no samples, or x and y of different length; ``batch`` below 1.
+    """
+    if theta.shape != (objective.parameters,):
+        raise ValueError(f"theta must have shape ({objective.parameters},), got {tuple(theta.shape)}")
+    if len(x) == 0 or len(x) != len(y):
+        raise ValueError(f"x and y must hold the same number of samples, at least one: got {len(x)} and {len(y)}")
+    if batch < 1:
+        raise ValueError(f"batch must be at least 1, got {batch}")
+    model = copy.deepcopy(objective.model)
+    nn.utils.vector_to_parameters(theta, (p for p in model.parameters() if p.requires_grad))
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    with torch.no_grad():
+        for norm in norms:
+            norm.train()
+            norm.track_running_stats, norm.momentum = True, 1.0
+            norm.running_mean = torch.zeros(norm.num_features, dtype=objective.dtype, device=objective.device)
+            norm.running_var = torch.ones_like(norm.running_mean)
+            norm.num_batches_tracked = torch.zeros((), dtype=torch.long, device=objective.device)
+        if norms:
+            model(torch.cat([inputs for _, inputs, _ in objective.weighted()]))
+        model.eval()
+        right = 0
+        for inputs, labels in zip(x.split(batch), y.split(batch), strict=True):
+            outputs = model(inputs.to(objective.device, objective.dtype))
+            right += int((outputs.argmax(-1).cpu() == labels).sum())
+    return right / len(y)

@@ -1,0 +1,69 @@
+"""The accuracy on other images, against the network written out by hand."""
+
+import pytest
+import torch
+from torch import nn
+
+from landscape_helpers.accuracy import accuracy_on
+from landscape_helpers.objective import Objective
+
+CLASSES = 3
+
+
+def model(norm: bool) -> nn.Sequential:
+    torch.manual_seed(0)
+    between = [nn.BatchNorm1d(6)] if norm else []
+    return nn.Sequential(nn.Linear(4, 6), *between, nn.Tanh(), nn.Linear(6, CLASSES)).double()
+
+
+def samples(n: int, shift: float) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(n)
+    x = shift + torch.randn(n, 4, generator=generator, dtype=torch.float64)
+    return x, torch.randint(0, CLASSES, (n,), generator=generator)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 500])
+@pytest.mark.parametrize("norm", [False, True])
+def test_the_network_by_hand_with_the_statistics_of_the_objective(norm: bool, batch: int) -> None:
+    (own, labels), (x, y) = samples(40, 0.0), samples(60, 1.5)
+    net = model(norm)
+    objective = Objective(net, own, labels, batchnorm="whole")
+    theta = objective.theta + 0.1
+
+    def by_hand(statistics: torch.Tensor) -> float:
+        pieces = iter(objective.views(theta))
+        weight, bias = next(pieces), next(pieces)
+        hidden, base = x @ weight.T + bias, statistics @ weight.T + bias
+        if norm:
+            scale, offset = next(pieces), next(pieces)
+            hidden = (hidden - base.mean(0)) / (base.var(0, unbiased=True) + 1e-5).sqrt() * scale + offset
+        weight, bias = next(pieces), next(pieces)
+        return float(((hidden.tanh() @ weight.T + bias).argmax(1) == y).double().mean())
+
+    assert accuracy_on(objective, theta, x, y, batch) == by_hand(own)
+    assert (by_hand(own) != by_hand(x)) is norm, "the statistics of the other images would not do"
+
+
+def test_the_objective_stays_as_it_is() -> None:
+    (own, labels), (x, y) = samples(40, 0.0), samples(60, 1.5)
+    objective = Objective(model(norm=True), own, labels, batchnorm="whole")
+    before = objective.loss(objective.theta)
+    accuracy_on(objective, objective.theta + 1.0, x, y)
+    assert objective.loss(objective.theta) == before
+    assert objective.model[1].running_mean is None
+
+
+@pytest.mark.parametrize(
+    ("theta", "n", "batch", "message"),
+    [
+        (torch.zeros(2), 5, 3, r"theta must have shape \(51,\), got \(2,\)"),
+        (torch.zeros(51), 0, 3, "at least one: got 0 and 5"),
+        (torch.zeros(51), 4, 3, "got 4 and 5"),
+        (torch.zeros(51), 5, 0, "batch must be at least 1, got 0"),
+    ],
+)
+def test_requests_that_cannot_be_met_are_refused(theta: torch.Tensor, n: int, batch: int, message: str) -> None:
+    objective = Objective(model(norm=False), *samples(40, 0.0))
+    x, y = samples(5, 0.0)
+    with pytest.raises(ValueError, match=message):
+        accuracy_on(objective, theta, x[:n], y, batch)
