@@ -131,7 +131,7 @@ def test_layers_are_counted_by_the_rule(name):
         depth = int(name.removeprefix("resnet"))
         expected = 2 * depth - 1
     else:
-        expected = {"softmax": 1, "mlp": 2, "cnn": 4}[name]
+        expected = {"softmax": 1, "mlp": 2, "cnn": 4, "alexnet": 8}[name]
     assert len(layers_of(model)) == counted(model) == expected
 
 

@@ -2,7 +2,7 @@ r"""What a run costs, from the shape of its network, without building it.
 
 A forward pass takes 2 floating-point operations per multiply-accumulate, a gradient step 6 (the backward pass costs
 twice the forward one). Only convolutions and linear layers are counted: no normalisation, correlations or sharpness.
-What an experiment does besides descending is counted by :mod:`.landscape_cost`.
+What an experiment does besides descending is counted by :mod:`.landscape_cost` and :mod:`.singularity_cost`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from .landscape_cost import LANDSCAPE, Work, landscape_work
+from .singularity_cost import SINGULARITY, alexnet_macs, singularity_work
 
 FLOP_PER_MAC_AND_PASS = 2
 FLOP_PER_MAC_AND_STEP = 6
@@ -46,6 +47,8 @@ def run_pflop(parameters: Mapping[str, Any], experiment: str = "gradient_oscilla
     images = parameters["n_train"] or available
     if experiment in LANDSCAPE:
         work = landscape_work(experiment, parameters, images)
+    elif experiment in SINGULARITY:
+        work = singularity_work(experiment, parameters, images, classes)
     else:
         # steps + 1 gradients: the last one is recorded too.
         work = Work(gradients=images * (parameters["steps"] + 1))
@@ -73,6 +76,8 @@ def forward_macs(model: str, shape: Shape, classes: int, **options: Any) -> int 
             return _mlp(shape, classes, options.get("hidden", (128,)))
         case "cnn":
             return _cnn(shape, classes, options.get("width", 32))
+        case "alexnet":
+            return alexnet_macs(shape, classes, options.get("width", 64))
     return None
 
 

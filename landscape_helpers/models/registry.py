@@ -12,6 +12,7 @@ from torch import nn
 
 from ..layers import layers_of
 from . import external
+from .alexnet import alexnet
 from .cifar_residual import cifar_resnet
 from .convolutional import cnn, vgg
 from .dense import mlp, softmax
@@ -22,6 +23,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "softmax": softmax,
     "mlp": mlp,
     "cnn": cnn,
+    "alexnet": alexnet,
     "vgg11": partial(vgg, depth=11),
     "vgg16": partial(vgg, depth=16),
     "vgg11_bn": partial(vgg, depth=11, batchnorm=True),
