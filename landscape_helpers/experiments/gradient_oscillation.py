@@ -6,7 +6,6 @@ Every figure of the paper shows one or two quantities of such a run, so that one
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from ..descent import GradientCorrelation, Sharpness, gradient_descent
 from ..models import build_model
 from ..objective import Objective
 from ..resources import peak_memory_mb
+from .parameters import DTYPES, check_counts, check_one_of, check_rates, completed, is_count, is_list, is_number
 
 DEFAULTS: dict[str, Any] = {
     "data": "digits",
@@ -37,7 +37,6 @@ DEFAULTS: dict[str, Any] = {
     "stop_loss": None,
     "dtype": "float32",
 }
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 def validate(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,24 +45,15 @@ def validate(parameters: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: an unknown name, or a value out of range; before any data is read.
     """
-    unknown = sorted(set(parameters) - set(DEFAULTS))
-    if unknown:
-        raise ValueError(f"unknown parameter {unknown[0]!r}: expected one of {', '.join(DEFAULTS)}")
-    p = {**DEFAULTS, **parameters}
-    if not (_is_number(p["lr"]) and math.isfinite(p["lr"]) and p["lr"] > 0):
-        raise ValueError(f"lr must be a finite learning rate above 0, got {p['lr']!r}")
-    for name, least in (("steps", 1), ("window", 2), ("pool", 1), ("sharpness_every", 0)):
-        if not _is_count(p[name], least):
-            raise ValueError(f"{name} must be a whole number of at least {least}, got {p[name]!r}")
-    for name in ("n_train", "batch_size"):
-        if p[name] is not None and not _is_count(p[name], 1):
-            raise ValueError(f"{name} must be a whole number of at least 1, or null for all, got {p[name]!r}")
-    if not all(_is_count(k, 0) for k in p["matrices_at"]):
+    p = completed(parameters, DEFAULTS)
+    check_rates(p, "lr")
+    check_counts(p, {"steps": 1, "window": 2, "pool": 1, "sharpness_every": 0})
+    check_counts(p, {"n_train": 1, "batch_size": 1}, null="for all")
+    if not (is_list(p["matrices_at"]) and all(is_count(k, 0) for k in p["matrices_at"])):
         raise ValueError(f"matrices_at must be a list of steps counted from 0, got {p['matrices_at']!r}")
-    if p["stop_loss"] is not None and not _is_number(p["stop_loss"]):
+    if p["stop_loss"] is not None and not is_number(p["stop_loss"]):
         raise ValueError(f"stop_loss must be a number or null, got {p['stop_loss']!r}")
-    if p["dtype"] not in DTYPES:
-        raise ValueError(f"dtype must be one of {sorted(DTYPES)}, got {p['dtype']!r}")
+    check_one_of(p, "dtype", DTYPES)
     return p
 
 
@@ -128,11 +118,3 @@ def run(
         wall_time_s=round(descent.seconds, 3),
         peak_memory_mb=round(peak_memory_mb(objective.device), 1),
     )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_count(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least

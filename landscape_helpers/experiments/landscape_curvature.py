@@ -18,8 +18,9 @@ from .. import directions, slices
 from ..curvature import HessianAt, loss_change, spectral_density, trace
 from .landscape.setting import Setting
 from .landscape.tables import Tables
-from .landscape.training import TRAINING, check_epochs, is_count, validate_training
+from .landscape.training import TRAINING, check_epochs, validate_training
 from .landscape_slices import view
+from .parameters import check_all_positive, check_counts, check_positive, completed
 
 DEFAULTS: dict[str, Any] = {
     **TRAINING,
@@ -60,26 +61,18 @@ def validate(parameters: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: an unknown name, or a value out of range; before any data is read.
     """
-    unknown = sorted(set(parameters) - set(DEFAULTS))
-    if unknown:
-        raise ValueError(f"unknown parameter {unknown[0]!r}: expected one of {', '.join(DEFAULTS)}")
-    p = {**DEFAULTS, **parameters}
+    p = completed(parameters, DEFAULTS)
     validate_training(p)
     counts = {"points": 3, "plane_points": 3, "eigenpairs": 2, "shown": 1, "probes": 1, "lanczos_steps": 2}
-    for name, least in {**counts, "noise_draws": 2}.items():
-        if not is_count(p[name], least):
-            raise ValueError(f"{name} must be a whole number of at least {least}, got {p[name]!r}")
+    check_counts(p, {**counts, "noise_draws": 2})
     if p["shown"] > p["eigenpairs"]:
         raise ValueError(f"shown must be at most eigenpairs, {p['eigenpairs']}, got {p['shown']}")
     for name in ("hessian_at", "density_at"):
         check_epochs(p, name, p[name])
     for name in ("planes_at", "kink_at"):
         check_epochs(p, name, p[name], among=list(p["hessian_at"]))
-    for name in ("scales", "noise_lambdas", "kink_steps"):
-        if not all(value > 0 for value in p[name]):
-            raise ValueError(f"{name} must be above 0, got {p[name]!r}")
-    if not p["plane_scale"] > 0:
-        raise ValueError(f"plane_scale must be above 0, got {p['plane_scale']!r}")
+    check_positive(p, "plane_scale")
+    check_all_positive(p, "scales", "noise_lambdas", "kink_steps")
     return p
 
 

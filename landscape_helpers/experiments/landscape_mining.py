@@ -19,8 +19,9 @@ from .. import directions, mining, shapes, slices
 from ..objective import Objective
 from .landscape.setting import Setting
 from .landscape.tables import Tables
-from .landscape.training import DTYPES, INDEPENDENT, TRAINING, check_epochs, is_count, start_model, validate_training
+from .landscape.training import INDEPENDENT, TRAINING, check_epochs, start_model, validate_training
 from .landscape_slices import view
+from .parameters import DTYPES, check_counts, check_positive, check_rates, completed
 
 DEFAULTS: dict[str, Any] = {
     **TRAINING,
@@ -58,18 +59,12 @@ def validate(parameters: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: an unknown name, or a value out of range; before any data is read.
     """
-    unknown = sorted(set(parameters) - set(DEFAULTS))
-    if unknown:
-        raise ValueError(f"unknown parameter {unknown[0]!r}: expected one of {', '.join(DEFAULTS)}")
-    p = {**DEFAULTS, **parameters}
+    p = completed(parameters, DEFAULTS)
     validate_training(p)
     counts = {"points": 3, "plane_points": 3, "eigenpairs": 2}
-    for name, least in {**counts, "mining_epochs": 1, "mining_batch": 1, "triple_epochs": 1}.items():
-        if not is_count(p[name], least):
-            raise ValueError(f"{name} must be a whole number of at least {least}, got {p[name]!r}")
-    for name in ("mining_lr", "triple_lr", "plane_scale"):
-        if not p[name] > 0:
-            raise ValueError(f"{name} must be above 0, got {p[name]!r}")
+    check_counts(p, {**counts, "mining_epochs": 1, "mining_batch": 1, "triple_epochs": 1})
+    check_rates(p, "mining_lr", "triple_lr")
+    check_positive(p, "plane_scale")
     check_epochs(p, "mine_at", p["mine_at"])
     if p["triple_at"] is not None:
         check_epochs(p, "triple_at", [p["triple_at"]])

@@ -20,7 +20,8 @@ from ..minibatch import MiniBatches
 from ..objective import Objective
 from .landscape.setting import Setting
 from .landscape.tables import Tables
-from .landscape.training import TRAINING, check_epochs, is_count, validate_training
+from .landscape.training import TRAINING, check_epochs, validate_training
+from .parameters import check_all_positive, check_counts, completed
 
 DEFAULTS: dict[str, Any] = {
     **TRAINING,
@@ -62,14 +63,9 @@ def validate(parameters: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: an unknown name, or a value out of range; before any data is read.
     """
-    unknown = sorted(set(parameters) - set(DEFAULTS))
-    if unknown:
-        raise ValueError(f"unknown parameter {unknown[0]!r}: expected one of {', '.join(DEFAULTS)}")
-    p = {**DEFAULTS, **parameters}
+    p = completed(parameters, DEFAULTS)
     validate_training(p)
-    for name, least in (("points", 3), ("plane_points", 3), ("draws", 1), ("angle_draws", 2), ("batches", 1)):
-        if not is_count(p[name], least):
-            raise ValueError(f"{name} must be a whole number of at least {least}, got {p[name]!r}")
+    check_counts(p, {"points": 3, "plane_points": 3, "draws": 1, "angle_draws": 2, "batches": 1})
     for name in ("conditions", "planes"):
         for condition in p[name]:
             _check_condition(p, name, condition)
@@ -82,8 +78,7 @@ def validate(parameters: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"barriers must be a list of pairs [E, E'], got {pair!r}")
         check_epochs(p, "barriers", pair)
     check_epochs(p, "angle_epochs", p["angle_epochs"])
-    if not all(scale > 0 for scale in p["best_scales"]):
-        raise ValueError(f"best_scales must be above 0, got {p['best_scales']!r}")
+    check_all_positive(p, "best_scales")
     return p
 
 

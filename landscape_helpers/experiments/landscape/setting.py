@@ -19,8 +19,9 @@ from ...curvature import Eigenpairs, both_ends
 from ...models import build_model
 from ...objective import Objective
 from ...resources import peak_memory_mb
+from ..parameters import DTYPES
 from .memory import Memory
-from .training import DTYPES, INDEPENDENT, TRAINING, load_images, task_images, train
+from .training import INDEPENDENT, TRAINING, load_images, task_images, train
 
 Progress = Callable[[int, int, float], None]
 

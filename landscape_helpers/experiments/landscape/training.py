@@ -8,7 +8,6 @@ schedule and augmentation are not stated; here momentum 0.9, a cosine schedule a
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from ...data import Data, load_data
 from ...descent import SCHEDULES, sgd
 from ...models import build_model
 from ...objective import Objective
+from ..parameters import DTYPES, check_counts, check_one_of, check_rates, is_count, is_list, is_number
 
 TRAINING: dict[str, Any] = {
     "data": "digits",
@@ -40,7 +40,6 @@ TRAINING: dict[str, Any] = {
     "n_eval": None,  # images on which losses are evaluated: the first of the training images; not stated
     "dtype": "float32",
 }
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 INDEPENDENT = 1000  # added to the seed for theta', the independently trained network
 
 
@@ -76,22 +75,15 @@ def validate_training(p: Mapping[str, Any]) -> None:
     Raises:
         ValueError: names the value, what is expected and where.
     """
-    if not (_is_number(p["lr"]) and math.isfinite(p["lr"]) and p["lr"] > 0):
-        raise ValueError(f"lr must be a finite learning rate above 0, got {p['lr']!r}")
-    for name in ("epochs", "train_batch", "pool"):
-        if not is_count(p[name], 1):
-            raise ValueError(f"{name} must be a whole number of at least 1, got {p[name]!r}")
-    for name in ("n_train", "n_eval"):
-        if p[name] is not None and not is_count(p[name], 1):
-            raise ValueError(f"{name} must be a whole number of at least 1, or null for all, got {p[name]!r}")
-    if not (_is_number(p["momentum"]) and 0 <= p["momentum"] < 1):
+    check_rates(p, "lr")
+    check_counts(p, {"epochs": 1, "train_batch": 1, "pool": 1})
+    check_counts(p, {"n_train": 1, "n_eval": 1}, null="for all")
+    if not (is_number(p["momentum"]) and 0 <= p["momentum"] < 1):
         raise ValueError(f"momentum must lie in [0, 1), got {p['momentum']!r}")
-    if not (_is_number(p["weight_decay"]) and p["weight_decay"] >= 0):
+    if not (is_number(p["weight_decay"]) and p["weight_decay"] >= 0):
         raise ValueError(f"weight_decay must not be negative, got {p['weight_decay']!r}")
-    if p["schedule"] not in SCHEDULES:
-        raise ValueError(f"schedule must be one of {sorted(SCHEDULES)}, got {p['schedule']!r}")
-    if p["dtype"] not in DTYPES:
-        raise ValueError(f"dtype must be one of {sorted(DTYPES)}, got {p['dtype']!r}")
+    check_one_of(p, "schedule", sorted(SCHEDULES))
+    check_one_of(p, "dtype", DTYPES)
     check_epochs(p, "keep", p["keep"], among=range(p["epochs"] + 1))
     _validate_pretraining(p["pretrain"])
 
@@ -99,6 +91,8 @@ def validate_training(p: Mapping[str, Any]) -> None:
 def check_epochs(p: Mapping[str, Any], name: str, epochs: Any, among: Any = None) -> None:
     """Raise ValueError unless ``epochs`` are checkpoints that training keeps (or lie in ``among``)."""
     known = p["keep"] if among is None else among
+    if not is_list(epochs):
+        raise ValueError(f"{name} must be a list of epochs, got {epochs!r}")
     for epoch in epochs:
         if not is_count(epoch, 0) or epoch not in known:
             expected = f"0 to {known[-1]}" if isinstance(known, range) else f"one of the kept checkpoints {list(known)}"
@@ -115,7 +109,7 @@ def _validate_pretraining(pretrain: Any) -> None:
         classes = pretrain["classes"]
         if not classes or not all(is_count(c, 0) for c in classes) or len(set(classes)) != len(classes):
             raise ValueError(f"pretrain: classes must be a list of different class numbers, got {classes!r}")
-        if not is_count(pretrain["epochs"], 1) or not (_is_number(pretrain["lr"]) and pretrain["lr"] > 0):
+        if not is_count(pretrain["epochs"], 1) or not (is_number(pretrain["lr"]) and pretrain["lr"] > 0):
             raise ValueError(f"pretrain: epochs must be at least 1 and lr above 0, got {pretrain!r}")
 
 
@@ -223,11 +217,3 @@ def _with_body_of(source: nn.Module, fresh: nn.Module) -> nn.Module:
 
 def _pretraining_classes(p: Mapping[str, Any]) -> list[int]:
     return list((p["pretrain"] or {}).get("classes", []))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def is_count(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
