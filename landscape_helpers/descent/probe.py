@@ -23,6 +23,7 @@ class Step:
         loss: its loss.
         gradient: its gradient (P,).
         past: earlier gradients, the latest first: ``past[0]`` is that of step k - 1.
+        whole: whether loss and gradient are those of the objective over all its samples, without noise.
     """
 
     index: int
@@ -30,6 +31,7 @@ class Step:
     loss: float
     gradient: torch.Tensor
     past: Sequence[torch.Tensor]
+    whole: bool = True
 
 
 class Probe(Protocol):

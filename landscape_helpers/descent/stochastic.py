@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
+import xarray
 
-from ..minibatch import MiniBatches
 from ..objective import Objective
 from .checkpoint import Checkpoint, nest, unnest
-from .schedules import SCHEDULES, Schedule
+from .noise import IsotropicNoise
+from .probe import Probe, Step
+from .schedules import Schedule
+from .training_plan import Draws, Plan, plan_training
 
 
 @dataclass(frozen=True)
@@ -24,10 +28,15 @@ class StochasticDescent:
 
     Attributes:
         kept: theta (P,) by epoch, for the epochs asked for; epoch 0 is the start.
-        losses: (epochs run,) mean mini-batch loss of each epoch, before each step's update.
-        theta: the last point (P,) whose loss is finite.
-        status: "completed", or "loss became non-finite in epoch e".
+        losses: (whole epochs run,) mean mini-batch loss of each epoch, before each step's update.
+        theta: the last point (P,); where the loss became non-finite, the start of the last epoch that began with a
+            finite one.
+        status: "completed", "stopped: loss below ... in epoch e", or "loss became non-finite in epoch e (step k)".
         seconds: wall time, over all the processes that worked on it.
+        record: over ``step`` = 0 ... K: ``batch_loss``, the loss at theta_k of the batch that step k takes, and its
+            ``learning_rate``; and what the probes measured. At K, where no step is taken, the rate is NaN, and the
+            loss, which only probes ask for, is NaN without any.
+        steps: K, the number of updates made.
     """
 
     kept: dict[int, torch.Tensor]
@@ -35,20 +44,26 @@ class StochasticDescent:
     theta: torch.Tensor
     status: str
     seconds: float
+    record: xarray.Dataset
+    steps: int
 
 
 def sgd(
     objective: Objective,
     theta: torch.Tensor,
     lr: float,
-    epochs: int,
-    batch_size: int = 128,
+    epochs: int | None = None,
+    batch_size: int | None = 128,
     *,
+    steps: int | None = None,
     momentum: float = 0.0,
     weight_decay: float = 0.0,
     schedule: str | Schedule = "constant",
     seed: int = 0,
     keep: Sequence[int] = (),
+    probes: Sequence[Probe] = (),
+    noise: IsotropicNoise | None = None,
+    stop_loss: float | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_every: float = 60.0,
     progress: Callable[[int, int, float], None] | None = None,
@@ -57,112 +72,177 @@ def sgd(
 
     .. math::
 
-        v_{t+1}=\mu v_t+\nabla\mathcal L_{B_t}(\theta_t)+\omega\,\theta_t,\qquad \theta_{t+1}=\theta_t-\eta_t v_{t+1}
+        v_{t+1}=\mu v_t+\nabla\mathcal L_{B_t}(\theta_t)+\xi_t+\omega\,\theta_t,\qquad
+        \theta_{t+1}=\theta_t-\eta_t v_{t+1}
 
-    (Sutskever et al. 2013, in the form of ``torch.optim.SGD``.) Each epoch visits every image once, in an order drawn
-    from the seed and the epoch alone, so that a resumed run sees the batches it would have seen.
+    (Sutskever et al. 2013, in the form of ``torch.optim.SGD``; with neither momentum, weight decay nor noise, eq. 1 of
+    *A Walk with SGD*.) Each epoch visits every image once, in an order drawn from the seed and the epoch alone, so that
+    a resumed run sees the batches it would have seen.
 
     Args:
         objective: what to descend on; batches are drawn from its data and evaluated in its BatchNorm mode, where
             ``"batch"`` means the statistics of the mini-batch, as in ordinary training.
         theta: the start (P,); left as it is.
         lr: the base rate :math:`\eta`, finite and above 0.
-        epochs: passes over the data, at least 0.
-        batch_size: images a step; the last batch of an epoch holds what is left.
+        epochs: passes over the data, at least 0. With ``steps`` it is only what the schedule stretches over, and may
+            be left out.
+        batch_size: images a step; the last batch of an epoch holds what is left. None takes the gradient of the whole
+            objective at each step, and an epoch is one step.
+        steps: the number of updates, K, where they are not whole epochs.
         momentum: :math:`\mu` in [0, 1); none by default, as in *A Walk with SGD*.
         weight_decay: :math:`\omega`, on every parameter.
         schedule: "constant", "cosine", "step", or a function from the share of the training done, in [0, 1), to a
             factor of ``lr``; asked at every step.
         seed: of the order of the data.
         keep: epochs after which theta is kept, 0 for the start.
+        probes: what to measure at :math:`\theta_0,\dots,\theta_K`, in this order. They see the loss and gradient of
+            the batch that the step takes, with noise and without momentum and weight decay; at K those of the batch
+            that would be taken next.
+        noise: :math:`\xi_t`, added to every gradient; none by default.
+        stop_loss: end after an epoch whose mean loss is below this.
         checkpoint: a file in which to save state; where it exists, training goes on from it and ends where it would
-            have ended. Deleted at the end.
-        checkpoint_every: seconds between two saves, which happen at the end of an epoch.
+            have ended, with the same record. Deleted at the end.
+        checkpoint_every: seconds between two saves, which happen between two steps.
         progress: called after each epoch with (epoch, epochs, mean loss).
 
     Raises:
-        ValueError: a number out of range, a batch larger than the data, an unknown schedule, an epoch to keep that is
-            not reached, or another run's checkpoint; all before any work.
+        ValueError: a number out of range, a batch larger than the data, an unknown schedule or one that ends before
+            the run, an epoch to keep that is not reached, or another run's checkpoint; all before any work.
     """
-    factor = _check(objective, theta, lr, epochs, batch_size, momentum, weight_decay, schedule, keep)
-    batches = MiniBatches(objective, batch_size, seed)
+    plan = plan_training(
+        objective, theta, lr, epochs, batch_size, steps, momentum, weight_decay, schedule, seed, keep, stop_loss, noise
+    )
+    draw = Draws(objective, plan)
     theta = theta.detach().to(objective.device, objective.dtype, copy=True)
-    velocity = torch.zeros_like(theta)
-    kept = {0: theta.clone()} if 0 in keep else {}
-    losses: list[float] = []
-    settings = (objective.n, lr, epochs, batch_size, momentum, weight_decay, str(schedule), seed, sorted(keep))
-    fingerprint = _fingerprint(theta, settings)
     file = Checkpoint(checkpoint, checkpoint_every) if checkpoint is not None else None
+    fingerprint = _fingerprint(objective, theta, plan, probes)
+    for probe in probes:
+        probe.begin(objective)
+    run = _Run(theta, torch.zeros_like(theta), theta.clone(), deque(maxlen=max((p.history for p in probes), default=0)))
+    if 0 in keep:
+        run.kept[0] = theta.clone()
     started = time.perf_counter()
     if file is not None and (saved := file.load()) is not None:
         if not np.array_equal(saved["fingerprint"], fingerprint):
             raise ValueError(f"{checkpoint} was saved by another training run: delete it or choose another file")
-        theta, velocity = (torch.as_tensor(saved[name]).to(objective.device) for name in ("theta", "velocity"))
-        kept = {int(e): torch.as_tensor(t).to(objective.device) for e, t in unnest("kept", saved).items()}
-        losses = saved["losses"].tolist()
+        run.restore(saved, objective.device)
+        for i, probe in enumerate(probes):
+            probe.restore(unnest(f"probe{i}", saved))
         started -= float(saved["seconds"])
 
-    status = "completed"
-    steps = math.ceil(objective.n / batch_size)
-    for epoch in range(len(losses) + 1, epochs + 1):
-        total, before = 0.0, theta.clone()
-        for j, batch in enumerate(batches.epoch(epoch)):
-            loss, gradient = batches.gradient(theta, batch)
-            total += loss * len(batch)
-            if weight_decay:
-                gradient.add_(theta, alpha=weight_decay)
-            velocity.mul_(momentum).add_(gradient)
-            theta.add_(velocity, alpha=-lr * factor((epoch - 1 + j / steps) / epochs))
-        if not (math.isfinite(total) and bool(torch.isfinite(theta.sum()))):
-            status, theta = f"loss became non-finite in epoch {epoch}", before
+    epochs_in_all = math.ceil(plan.updates / plan.per_epoch)
+    status, last = run.finished(plan), plan.updates
+    while True:
+        t, (epoch, j) = run.step, divmod(run.step, plan.per_epoch)
+        ended = t == last or status is not None
+        if ended and not probes:
             break
-        losses.append(total / objective.n)
-        if epoch in keep:
-            kept[epoch] = theta.clone()
-        if progress is not None:
-            progress(epoch, epochs, losses[-1])
-        if file is not None and file.due() and epoch < epochs:
-            state = {"fingerprint": fingerprint, "theta": theta.cpu().numpy(), "velocity": velocity.cpu().numpy()}
-            state |= {"losses": np.array(losses), "seconds": np.array(time.perf_counter() - started)}
-            file.save(state | nest("kept", {str(e): t.cpu().numpy() for e, t in kept.items()}))
+        loss, gradient, count = draw(t, run.theta)
+        if not (math.isfinite(loss) and (not probes or bool(torch.isfinite(gradient.sum())))):
+            status, run.theta = f"loss became non-finite in epoch {epoch + 1} (step {t})", run.before
+            break
+        run.batch_losses.append(loss)
+        if probes:
+            observed = Step(t, run.theta, loss, gradient, tuple(run.past), draw.whole)
+            for probe in probes:
+                probe.observe(observed)
+        if ended:
+            break
+        if j == 0:
+            run.before, run.total = run.theta.clone(), 0.0
+        run.total += loss * count
+        run.update(gradient, plan)
+        if j + 1 == plan.per_epoch:
+            if not bool(torch.isfinite(run.theta.sum())):
+                status, run.theta = f"loss became non-finite in epoch {epoch + 1} (step {t + 1})", run.before
+                break
+            run.losses.append(run.total / objective.n)
+            if epoch + 1 in keep:
+                run.kept[epoch + 1] = run.theta.clone()
+            if progress is not None:
+                progress(epoch + 1, epochs_in_all, run.losses[-1])
+            status = run.finished(plan)
+        if file is not None and file.due() and (probes or run.step < last):
+            state = run.state() | {"fingerprint": fingerprint, "seconds": np.array(time.perf_counter() - started)}
+            for i, probe in enumerate(probes):
+                state |= nest(f"probe{i}", probe.state())
+            file.save(state)
     if file is not None:
         file.clear()
-    return StochasticDescent(kept, np.array(losses), theta, status, time.perf_counter() - started)
+    status = status or "completed"
+    record = _record(run, plan, probes, status)
+    seconds = time.perf_counter() - started
+    return StochasticDescent(run.kept, np.array(run.losses), run.theta, status, seconds, record, run.step)
 
 
-def _check(
-    objective: Objective,
-    theta: torch.Tensor,
-    lr: float,
-    epochs: int,
-    batch_size: int,
-    momentum: float,
-    weight_decay: float,
-    schedule: str | Schedule,
-    keep: Sequence[int],
-) -> Schedule:
-    if not (math.isfinite(lr) and lr > 0):
-        raise ValueError(f"lr must be a finite learning rate above 0, got {lr}")
-    if epochs < 0:
-        raise ValueError(f"epochs must not be negative, got {epochs}")
-    if not 1 <= batch_size <= objective.n:
-        raise ValueError(f"batch_size must lie between 1 and the number of images {objective.n}, got {batch_size}")
-    if not 0 <= momentum < 1:
-        raise ValueError(f"momentum must lie in [0, 1), got {momentum}")
-    if not weight_decay >= 0:
-        raise ValueError(f"weight_decay must not be negative, got {weight_decay}")
-    if theta.shape != (objective.parameters,):
-        raise ValueError(f"theta must have shape ({objective.parameters},), got {tuple(theta.shape)}")
-    if outside := [e for e in keep if not 0 <= e <= epochs]:
-        raise ValueError(f"keep names epoch {outside[0]}, but the training has epochs 0 to {epochs}")
-    if isinstance(schedule, str):
-        if schedule not in SCHEDULES:
-            raise ValueError(f"unknown schedule {schedule!r}: expected one of {sorted(SCHEDULES)} or a function")
-        return SCHEDULES[schedule]
-    return schedule
+@dataclass
+class _Run:
+    """Where a training run stands: theta_t after t = ``step`` updates, and what led there."""
+
+    theta: torch.Tensor
+    velocity: torch.Tensor
+    before: torch.Tensor  # at the start of the epoch
+    past: deque[torch.Tensor]
+    step: int = 0
+    total: float = 0.0  # of the epoch's losses so far
+    kept: dict[int, torch.Tensor] = field(default_factory=dict)
+    losses: list[float] = field(default_factory=list)
+    batch_losses: list[float] = field(default_factory=list)
+
+    def update(self, gradient: torch.Tensor, plan: Plan) -> None:
+        """Take the step: theta changes in place, the gradient stays as it is."""
+        if self.past.maxlen:
+            self.past.appendleft(gradient)
+        if plan.weight_decay:
+            gradient = gradient.add(self.theta, alpha=plan.weight_decay)
+        self.velocity.mul_(plan.momentum).add_(gradient)
+        self.theta.add_(self.velocity, alpha=-plan.rate(self.step))
+        self.step += 1
+
+    def finished(self, plan: Plan) -> str | None:
+        """Why the run ends here although updates are left, or None."""
+        if plan.stop_loss is not None and self.losses and self.losses[-1] < plan.stop_loss:
+            return f"stopped: loss below {plan.stop_loss:g} in epoch {len(self.losses)}"
+        return None
+
+    def state(self) -> dict[str, np.ndarray]:
+        arrays = {name: getattr(self, name).cpu().numpy() for name in ("theta", "velocity", "before")}
+        arrays |= {name: np.array(getattr(self, name)) for name in ("step", "total", "losses", "batch_losses")}
+        arrays |= nest("kept", {str(e): t.cpu().numpy() for e, t in self.kept.items()})
+        return arrays | nest("past", {str(i): g.cpu().numpy() for i, g in enumerate(self.past)})
+
+    def restore(self, saved: dict[str, np.ndarray], device: torch.device) -> None:
+        def tensor(array: np.ndarray) -> torch.Tensor:
+            return torch.as_tensor(array).to(device)
+
+        self.theta, self.velocity, self.before = (tensor(saved[name]) for name in ("theta", "velocity", "before"))
+        self.step, self.total = int(saved["step"]), float(saved["total"])
+        self.losses, self.batch_losses = saved["losses"].tolist(), saved["batch_losses"].tolist()
+        self.kept = {int(e): tensor(t) for e, t in unnest("kept", saved).items()}
+        past = unnest("past", saved)
+        self.past.extend(tensor(past[str(i)]) for i in range(len(past)))
 
 
-def _fingerprint(theta: torch.Tensor, settings: tuple[object, ...]) -> np.ndarray:
+def _record(run: _Run, plan: Plan, probes: Sequence[Probe], status: str) -> xarray.Dataset:
+    failed = status.startswith("loss became")
+    losses = np.array([*run.batch_losses, *([] if probes or failed else [np.nan])])
+    points = len(losses)
+    rates = np.array([plan.rate(t) if t < run.step else np.nan for t in range(points)])
+    base = xarray.Dataset(
+        {
+            "batch_loss": ("step", losses, {"units": "nat", "long_name": "loss of the batch that the step takes"}),
+            "learning_rate": ("step", rates, {"units": "parameter^2 / nat", "long_name": "learning rate of the step"}),
+        },
+        coords={"step": ("step", np.arange(points), {"long_name": "updates before"})},
+    )
+    record = xarray.merge([base, *(probe.result() for probe in probes)], join="outer", compat="no_conflicts")
+    return record.assign_attrs(learning_rate=plan.lr, status=status)
+
+
+def _fingerprint(objective: Objective, theta: torch.Tensor, plan: Plan, probes: Sequence[Probe]) -> np.ndarray:
+    """Identifies a run: its start, its settings, its objective's size and policy, its probes."""
     digest = hashlib.sha256(theta.cpu().numpy().tobytes())
-    digest.update(repr(settings).encode())
+    probing = [(type(p).__name__, p.history, getattr(p, "settings", ())) for p in probes]
+    of_objective = (objective.n, objective.batch_size, objective.batchnorm)
+    digest.update(repr((of_objective, plan.settings(), probing)).encode())
     return np.frombuffer(digest.digest(), dtype=np.uint8)

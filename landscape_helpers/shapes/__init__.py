@@ -1,5 +1,6 @@
 """What shape a sampled loss curve or surface has, and how sure that is."""
 
+from . import valley
 from .agreement import Confidence, confidence
 from .curves import (
     LABELS,
@@ -30,4 +31,5 @@ __all__ = [
     "peak_height",
     "stationary_points",
     "surface_kind",
+    "valley",
 ]
