@@ -1,6 +1,6 @@
 """Explorers: small multiples under a slider, alive with a kernel and readable without one."""
 
-from .controls import Band, Choice, Slider
+from .controls import Band, Choice, Cursor, Slider
 from .directions import direction_explorer
 from .explorer import FrameExplorer
 from .learning_rate import learning_rate_explorer
@@ -11,6 +11,7 @@ from .spec import Frame, Panel, Reference, Series
 __all__ = [
     "Band",
     "Choice",
+    "Cursor",
     "Frame",
     "FrameExplorer",
     "Panel",

@@ -1,4 +1,4 @@
-"""What a reader chooses with: sliders over numbers and menus of names."""
+"""What a reader chooses with: sliders over numbers, menus of names, and a cursor along the curves."""
 
 from __future__ import annotations
 
@@ -96,6 +96,31 @@ class Choice:
 
 
 Control = Slider | Choice
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A place along the curves, moved by hand or played from one end to the other.
+
+    What lies beyond it is veiled, and a ball runs along the first curve of every panel whose horizontal axis has its
+    label. Everything it shows is in the frame already: playing asks Python for nothing.
+
+    Attributes:
+        label: that of the horizontal axis.
+        first, last: whole numbers, the ends of the axis.
+        seconds: from one end to the other.
+    """
+
+    label: str
+    first: int
+    last: int
+    seconds: float = 8.0
+
+    def __post_init__(self) -> None:
+        if self.first >= self.last:
+            raise ValueError(f"cursor {self.label!r} must run upwards, got {self.first} to {self.last}")
+        if not self.seconds > 0:
+            raise ValueError(f"seconds of cursor {self.label!r} must be above 0, got {self.seconds}")
 
 
 def _shortened(values: np.ndarray) -> str:

@@ -12,7 +12,7 @@ import anywidget
 import numpy as np
 import traitlets
 
-from .controls import Choice, Control
+from .controls import Choice, Control, Cursor
 from .page import SCRIPT, STYLE, static_html
 from .picture import picture
 from .spec import Frame, Layout, Panel, describe
@@ -40,10 +40,12 @@ class FrameExplorer(anywidget.AnyWidget):
         compute: ``compute(value, ...) -> Frame``, called with one value per slider when a reader with a
             kernel stops between stored values. What it raises is shown in the explorer and kept in
             ``last_error``.
+        cursor: a place along the curves that a reader can play through.
 
     Raises:
         ValueError: no panels, sliders or frames, a number of frames that does not fit the sliders, a frame
-            whose curves do not fit the panels, an empty ``alt``; all before anything is shown.
+            whose curves do not fit the panels, an empty ``alt``, a cursor along no panel's axis; all before anything
+            is shown.
     """
 
     _esm = SCRIPT
@@ -67,9 +69,10 @@ class FrameExplorer(anywidget.AnyWidget):
         initial: Sequence[int] | None = None,
         caption: str = "",
         compute: Compute | None = None,
+        cursor: Cursor | None = None,
     ) -> None:
         self._panels, self._sliders = tuple(panels), tuple(sliders)
-        _check(self._panels, self._sliders, frames, alt)
+        _check(self._panels, self._sliders, frames, alt, cursor)
         self._layout = Layout(self._panels)
         self._compute = compute
         self._latest: dict[str, int] = {}
@@ -78,7 +81,7 @@ class FrameExplorer(anywidget.AnyWidget):
         position = [len(s.values) // 2 for s in self._sliders] if initial is None else list(initial)
         self._initial = self._index(position)
         super().__init__(
-            spec=describe(self._panels, self._sliders, rows),
+            spec=describe(self._panels, self._sliders, rows, cursor),
             frames=rows.astype("<f4").tobytes(),
             notes=[frame.note for frame in frames],
             position=[float(p) for p in position],
@@ -181,7 +184,9 @@ def grid(sliders: Sequence[Control]) -> list[tuple[float, ...]]:
     return [tuple(float(v) for v in values) for values in itertools.product(*(s.values for s in sliders))]
 
 
-def _check(panels: Sequence[Panel], sliders: Sequence[Control], frames: Sequence[Frame], alt: str) -> None:
+def _check(
+    panels: Sequence[Panel], sliders: Sequence[Control], frames: Sequence[Frame], alt: str, cursor: Cursor | None
+) -> None:
     if not panels:
         raise ValueError("an explorer needs at least one panel, got none")
     if not sliders:
@@ -191,3 +196,7 @@ def _check(panels: Sequence[Panel], sliders: Sequence[Control], frames: Sequence
         raise ValueError(f"an explorer needs a frame per combination of slider values, {expected}, got {len(frames)}")
     if not alt.strip():
         raise ValueError("alt must say what the figure shows, for readers who do not see it: got an empty text")
+    if cursor is not None and cursor.label not in (names := [panel.x_label for panel in panels]):
+        raise ValueError(
+            f"a cursor must run along the horizontal axis of a panel, one of {names}, got {cursor.label!r}"
+        )

@@ -100,11 +100,11 @@ function makePanel(spec, onHover) {
   const head = spec.references.some((r) => r.label && r.vertical) ? MARGIN.head : MARGIN.top;
   const svg = node("svg", { role: "img", class: "lx-plot" });
   const where = node("span", { class: "lx-where" });
-  const root = node("div", { class: "lx-panel" },
+  const root = node("div", { class: "lx-panel" + (spec.wide ? " lx-wide" : "") },
     node("div", { class: "lx-title" }, spec.title, node("span", { class: "lx-unit" }, spec.y_label)),
     legend, svg, node("div", { class: "lx-foot" }, node("span", {}, spec.x_label), where));
   const clip = "lx" + Math.random().toString(36).slice(2);
-  let X, Y, box, size, curves, marks, references, cross, row, hovered = null;
+  let X, Y, box, size, curves, marks, references, cross, veil, ball, row, hovered = null, played = null;
   let [x_range, y_range] = [spec.x_range, spec.y_range];
 
   function layout(width, height) {
@@ -131,11 +131,13 @@ function makePanel(spec, onHover) {
       node("line", { class: "lx-reference" + (r.vertical ? " lx-upright" : "") + (r.faint ? " lx-faint" : ""), ...(r.vertical ? { y1: box.top, y2: box.top + box.height } : { x1: box.left, x2: box.left + box.width }) }),
       node("text", { class: "lx-reference-label" + (r.faint ? " lx-faint" : ""), ...(r.vertical ? { y: box.top - 6, "text-anchor": "middle" } : { x: box.left + box.width + 5 }) })]);
     cross = node("line", { class: "lx-cross", y1: box.top, y2: box.top + box.height, visibility: "hidden" });
+    veil = node("rect", { class: "lx-veil", y: box.top - 2, height: box.height + 1, visibility: "hidden" });
+    ball = node("circle", { class: "lx-ball", r: 5, visibility: "hidden" });
     svg.replaceChildren(
       node("defs", {}, node("clipPath", { id: clip }, node("rect", { x: box.left, y: box.top - 2, width: box.width + 3, height: box.height + 3 }))),
       grid, node("g", { "clip-path": `url(#${clip})` },
         ...spec.background.map((b) => node("path", { class: "lx-background", d: line(b, X, Y) })),
-        ...references.map((r) => r[0]), cross, ...curves, ...marks),
+        ...references.map((r) => r[0]), cross, ...curves, ...marks, veil, ball),
       ...references.map((r) => r[1]));
     if (row) update(row);
   }
@@ -177,12 +179,12 @@ function makePanel(spec, onHover) {
       label.textContent = r.label && r.label + (above ? "\u2191" : below ? "\u2193" : "");
       heights[i].textContent = number(height);
     });
-    hover(hovered);
+    play(played);
   }
 
-  // The numbers beside the legend: at the hovered step, else where the panel rests, else at each curve's last finite point.
-  function reading() {
-    const at = hovered ?? spec.rest;
+  // The numbers beside the legend: at the hovered step, else at the cursor, else where the panel rests, else at each
+  // curve's last finite point.
+  function reading(at = hovered ?? played ?? spec.rest) {
     return spec.series.map((series) => {
       const data = points(series, row, moving()).filter(([x, y]) => Number.isFinite(y) && Number.isFinite(x));
       if (!data.length || !series.x) return null;
@@ -201,6 +203,20 @@ function makePanel(spec, onHover) {
     if (x !== null && Number.isFinite(last)) { cross.setAttribute("x1", X(last)); cross.setAttribute("x2", X(last)); }
   }
 
+  // What lies beyond the cursor is veiled, and a ball runs along the first curve. At null all is shown.
+  function play(to) {
+    played = to;
+    const spot = to === null || !row ? null : reading(to)[0];
+    for (const part of [veil, ball]) part.setAttribute("visibility", spot ? "visible" : "hidden");
+    if (spot) {
+      veil.setAttribute("x", X(to));
+      veil.setAttribute("width", Math.max(0, box.left + box.width + 3 - X(to)));
+      ball.setAttribute("cx", X(spot[0]));
+      ball.setAttribute("cy", Math.max(box.top, Math.min(box.top + box.height, Y(spot[1]))));
+    }
+    if (row) hover(hovered);
+  }
+
   svg.addEventListener("pointermove", (event) => {
     const bounds = svg.getBoundingClientRect();
     const share = ((event.clientX - bounds.left) / bounds.width * svg.viewBox.baseVal.width - box.left) / box.width;
@@ -208,7 +224,7 @@ function makePanel(spec, onHover) {
   });
   svg.addEventListener("pointerleave", () => onHover(spec.x_label, null));
   const summary = () => reading().map((p, i) => p && `${spec.series[i].label} ${number(p[1])}`).filter(Boolean).join(", ");
-  return { root, layout, update, hover, name: spec.x_label, describe: (text) => svg.setAttribute("aria-label", `${spec.title}. ${text}`), title: spec.title, summary };
+  return { root, layout, update, hover, play, wide: spec.wide, name: spec.x_label, describe: (text) => svg.setAttribute("aria-label", `${spec.title}. ${text}`), title: spec.title, summary };
 }
 
 function makeSlider(spec, live, onMove) {
@@ -265,6 +281,51 @@ function makeChoice(spec, onMove) {
   return { root, position, value: position, sentence: () => `${spec.label} ${spec.options[position()]}`, count: spec.options.length, set(p) { input.selectedIndex = p; } };
 }
 
+// A place along the curves: by hand, or played from one end to the other.
+function makeCursor({ label, first, last, seconds }, onMove) {
+  const shapes = { play: "M3,1L12,7L3,13Z", pause: "M3,1H6V13H3ZM9,1H12V13H9Z" };
+  const shape = node("path", { d: shapes.play });
+  const own = { "data-lm-suppress-shortcuts": "true" };
+  const button = node("button", { type: "button", class: "lx-play", ...own }, node("svg", { width: 14, height: 14, "aria-hidden": "true" }, shape));
+  const input = node("input", { type: "range", min: first, max: last, step: 1, "aria-label": label, ...own });
+  const root = node("div", { class: "lx-cursor" }, button, input);
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
+  let at = last, before = null;
+
+  function show(place) {
+    at = place;
+    const shown = before !== null && still.matches ? Math.floor(at) : at;
+    input.value = Math.floor(at);
+    input.setAttribute("aria-valuetext", `${Math.floor(at)} of ${last}`);
+    onMove(shown < last ? shown : null, before !== null);
+  }
+  function run(now) {
+    if (before === null) return;
+    if (!root.isConnected) return pause();
+    const to = at + ((now - before) / 1000 / seconds) * (last - first);
+    before = now;
+    if (to >= last) { pause(); return show(last); }
+    show(to);
+    requestAnimationFrame(run);
+  }
+  function pause() {
+    before = null;
+    shape.setAttribute("d", shapes.play);
+    button.setAttribute("aria-label", `Play: ${label} ${first} to ${last}`);
+  }
+  button.addEventListener("click", () => {
+    if (before !== null) { pause(); return show(Math.floor(at)); }
+    before = performance.now();
+    shape.setAttribute("d", shapes.pause);
+    button.setAttribute("aria-label", "Pause");
+    show(at >= last ? first : at);
+    requestAnimationFrame(run);
+  });
+  input.addEventListener("input", () => { pause(); show(+input.value); });
+  pause();
+  return { root, label, start: () => show(last), pause };
+}
+
 function render({ model, el }) {
   const spec = model.get("spec");
   const live = model.get("live");
@@ -276,7 +337,11 @@ function render({ model, el }) {
   const panels = spec.panels.map((p) => makePanel(p, (name, x) => panels.forEach((other) => other.name === name && other.hover(x))));
   const move = () => go(sliders.map((other) => other.position()));
   const sliders = spec.sliders.map((s) => (s.options ? makeChoice(s, move) : makeSlider(s, live, move)));
-  const grid = node("div", { class: "lx-grid-of-panels" }, ...panels.map((p) => p.root));
+  const cursor = spec.cursor && makeCursor(spec.cursor, (at, playing) => {
+    panels.filter((p) => p.name === cursor.label).forEach((p) => p.play(at));
+    if (!playing) announce([`${cursor.label} ${at ?? spec.cursor.last}.`]);
+  });
+  const grid = node("div", { class: "lx-grid-of-panels" }, ...(cursor ? [cursor.root] : []), ...panels.map((p) => p.root));
   const note = node("p", { class: "lx-note" });
   const status = node("span", { class: "lx-status" });
   const alarm = node("p", { class: "lx-alarm", role: "alert", hidden: "" });
@@ -301,11 +366,15 @@ function render({ model, el }) {
     const [first, ...others] = frame.note.split("\n");
     note.replaceChildren(others.length ? node("strong", {}, first) : first, ...others.map((text) => node("span", {}, text)));
     alarm.hidden = true;
-    const sentences = [`${sliders.map((s) => s.sentence()).join(", ")}.`, frame.note, ...panels.filter((p) => p.summary()).map((p) => `${p.title}: ${p.summary()}.`)];
-    clearTimeout(speech);
-    speech = setTimeout(() => { spoken.textContent = sentences.filter(Boolean).join(" "); panels.forEach((p) => p.describe(p.summary())); }, 300);
+    announce([`${sliders.map((s) => s.sentence()).join(", ")}.`, frame.note]);
     shown = position.join();
     root.dataset.position = shown;
+  }
+
+  function announce(sentences) {
+    const all = [...sentences, ...panels.filter((p) => p.summary()).map((p) => `${p.title}: ${p.summary()}.`)];
+    clearTimeout(speech);
+    speech = setTimeout(() => { spoken.textContent = all.filter(Boolean).join(" "); panels.forEach((p) => p.describe(p.summary())); }, 300);
   }
 
   function settle(state, text = "") {
@@ -371,15 +440,18 @@ function render({ model, el }) {
   function fit() {
     if (Math.abs(grid.clientWidth - width) < 1 || !grid.clientWidth) return;
     width = grid.clientWidth;
-    const columns = [4, 3, 2, 1].find((c) => c === 1 || (panels.length % c === 0 && width / c >= 205));
+    const narrow = panels.filter((p) => !p.wide).length;
+    const columns = [4, 3, 2, 1].find((c) => c === 1 || (narrow % c === 0 && width / c >= 205));
     grid.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
     const each = (width - (columns - 1) * 16) / columns;
-    panels.forEach((p) => p.layout(each, columns === 1 ? (width < 480 ? 148 : 200) : columns === 2 && panels.length === 2 ? 230 : 190));
+    const height = columns === 1 ? (width < 480 ? 148 : 200) : columns === 2 && panels.length === 2 ? 230 : 190;
+    panels.forEach((p) => (p.wide ? p.layout(width, width < 480 ? 190 : 260) : p.layout(each, height)));
   }
 
   panels.forEach((p) => p.layout(300, 190));
   sliders.forEach((s, i) => s.set(model.get("position")[i]));
   go(model.get("position"));
+  cursor?.start();
   const watcher = new ResizeObserver(fit);
   watcher.observe(grid);
   fit();
@@ -388,6 +460,7 @@ function render({ model, el }) {
   return () => {
     watcher.disconnect();
     clearTimeout(patience); clearTimeout(speech);
+    cursor?.pause();
     model.off("msg:custom", answered);
     model.off("change:position", moved);
   };

@@ -34,21 +34,33 @@ def picture(
         frame: the values.
         heading: the settings of the sliders; the frame's note follows it.
     """
-    columns = len(panels) if len(panels) <= 3 else math.ceil(len(panels) / 2)
-    rows = math.ceil(len(panels) / columns)
+    places, rows, columns = _places([panel.wide for panel in panels])
     figure = Figure(figsize=(3.5 * columns, 2.9 * rows + 0.7), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     note = f"\n{frame.note}" if frame.note else ""
     figure.suptitle(heading + note, x=0.01, ha="left", fontsize=10, color=INK, wrap=True)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for panel, (x_range, y_range), ax in zip(panels, limits, axes, strict=False):
+    grid = figure.add_gridspec(rows, columns)
+    for panel, (x_range, y_range), place in zip(panels, limits, places, strict=True):
+        ax = figure.add_subplot(grid[place])
         ax.set(xlim=x_range, ylim=y_range, yscale=panel.y_scale)
         _draw(ax, panel, frame, (x_range[0], x_range[1]))
-    for ax in axes[len(panels) :]:
-        ax.set_visible(False)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110)
     return file.getvalue()
+
+
+def _places(wide: list[bool]) -> tuple[list[tuple[int, int | slice]], int, int]:
+    """Row and column of each panel, and how many of both: in reading order, with a row to itself for a wide one."""
+    narrow = wide.count(False)
+    columns = max(narrow if narrow <= 3 else math.ceil(narrow / 2), 2 if any(wide) else 1)
+    places: list[tuple[int, int | slice]] = []
+    row, column = 0, 0
+    for whole in wide:
+        if column == columns or (whole and column):
+            row, column = row + 1, 0
+        places.append((row, slice(None) if whole else column))
+        column = columns if whole else column + 1
+    return places, row + 1, columns
 
 
 def _draw(ax: Axes, panel: Panel, frame: Frame, x_range: tuple[float, float]) -> None:

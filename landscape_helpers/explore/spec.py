@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .controls import Control, Slider
+from .controls import Control, Cursor, Slider
 
 Limits = tuple[float, float, float, float]
 LINES = ("normal", "thin", "none")
@@ -82,6 +82,7 @@ class Panel:
         references: lines across it.
         background: fixed curves (m, 2) behind the others, say the contours a path runs over.
         moving: the limits come with each frame instead, for a view that a slider widens.
+        wide: take the whole width, above or below the panels that stand side by side.
         rest: the abscissa whose values stand in the legend while nobody points at another; by default each
             curve's last.
     """
@@ -96,6 +97,7 @@ class Panel:
     references: Sequence[Reference] = ()
     background: Sequence[ArrayLike] = ()
     moving: bool = False
+    wide: bool = False
     rest: float | None = None
 
     def __post_init__(self) -> None:
@@ -185,13 +187,16 @@ class Layout:
         return Frame(curves, references, note, limits)
 
 
-def describe(panels: Sequence[Panel], sliders: Sequence[Control], rows: np.ndarray) -> dict[str, Any]:
+def describe(
+    panels: Sequence[Panel], sliders: Sequence[Control], rows: np.ndarray, cursor: Cursor | None = None
+) -> dict[str, Any]:
     """Panels and controls as JSON-safe data, with every axis limit filled in."""
     layout = Layout(panels)
     return {
         "size": layout.size,
         "panels": [_panel(panel, layout, rows) for panel in panels],
         "sliders": [_control(control) for control in sliders],
+        "cursor": None if cursor is None else asdict(cursor),
     }
 
 
@@ -235,6 +240,7 @@ def _panel(panel: Panel, layout: Layout, rows: np.ndarray) -> dict[str, Any]:
         ],
         "limits_at": None if limits is None else limits.start,
         "rest": panel.rest,
+        "wide": panel.wide,
         "background": [[[round(float(v), 4) for v in p] for p in np.asarray(b)] for b in panel.background],
     }
 
