@@ -15,6 +15,7 @@ import torch
 from landscape_helpers import directions
 from landscape_helpers.accuracy import accuracy_on
 from landscape_helpers.experiments import landscape_curvature, landscape_mining, landscape_slices
+from landscape_helpers.experiments.landscape.peaks import mined_peak
 from landscape_helpers.experiments.landscape.setting import Setting
 from landscape_helpers.experiments.landscape.training import TRAINING, load_images, start_model
 
@@ -144,7 +145,7 @@ def test_mining_record():
     }  # fmt: skip
     record = landscape_mining.run(p, seed=0)
     setting = Setting(landscape_mining.validate(p), 0)
-    mined = landscape_mining.mined_peak(setting, 2)[0]
+    mined = mined_peak(setting, 2)[0]
     (i,) = chosen(record, family="mined")
     assert record.curve_norm.values[i] == pytest.approx(float(mined.norm() / setting.theta(2).norm()), rel=1e-5)
     assert record.mined_norm.values[0, -1] == pytest.approx(float(mined.norm()), rel=1e-5)

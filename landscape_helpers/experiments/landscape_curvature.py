@@ -16,10 +16,10 @@ import xarray
 
 from .. import directions, slices
 from ..curvature import HessianAt, loss_change, spectral_density, trace
+from .landscape.curves import gaussian_seed, losses_along, view
 from .landscape.setting import Setting
 from .landscape.tables import Tables
 from .landscape.training import TRAINING, check_epochs, validate_training
-from .landscape_slices import view
 from .parameters import check_all_positive, check_counts, check_positive, completed
 
 DEFAULTS: dict[str, Any] = {
@@ -42,7 +42,6 @@ DEFAULTS: dict[str, Any] = {
 }
 PAIRS = (("P.E.1", "P.E.2"), ("N.E.1", "N.E.2"), ("P.E.1", "N.E.1"))  # Figure 11
 KINK_DIRECTIONS = ("Gau.", "P.E.1", "Neg. Grad.")
-
 
 # What must come out again where only the instruments have changed (see landscape_helpers.verify): the eigenvalues to
 # the residual that they are certified with.
@@ -132,7 +131,7 @@ def _eigenpairs(setting: Setting, tables: Tables) -> xarray.Dataset:
                 direction = found.vectors[:, draw] * theta.norm()
                 for scale in p["scales"]:
                     at = view(scale, p["points"])
-                    losses = np.asarray(slices.line(setting.objective, theta, direction, at, batchnorm="re-estimated"))
+                    losses = losses_along(setting, theta, direction, at)
                     tables.curve(at, losses, family=family, epoch=epoch, draw=draw, scale=scale, norm=1.0)
                     setting.step(float(losses.min()))
         products.append(max(found.products for found in pairs.values()))
@@ -232,7 +231,7 @@ def _kinks(setting: Setting) -> xarray.Dataset:
     for i, epoch in enumerate(p["kink_at"]):
         theta = setting.theta(epoch).double()
         vectors = {
-            "Gau.": directions.gaussian(objective, theta, seed=10_000 * setting.seed, normalize=None),
+            "Gau.": directions.gaussian(objective, theta, seed=gaussian_seed(setting, 0), normalize=None),
             "P.E.1": setting.eigenvectors(epoch, p["eigenpairs"])["P.E.1"].double(),
             "Neg. Grad.": -objective.gradient(theta),
         }
