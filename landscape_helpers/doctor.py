@@ -79,8 +79,8 @@ def _ability(profile: str, data: dict[str, dict[str, Any]], rate: float, store: 
             obstacles.setdefault(run.unavailable[profile], []).append(run.name)
             continue
         spec = catalogue.spec(run.name, profile)
-        name, wanted = spec.parameters["data"], spec.parameters["n_train"]
-        have = data[name]["train_images"]
+        name, wanted = spec.parameters.get("data"), spec.parameters.get("n_train")
+        have = data[name]["train_images"] if name else 0  # a closed form needs none
         if have is None:
             obstacles.setdefault(f"data set {name} not found", []).append(run.name)
         elif wanted is not None and have < wanted:
@@ -93,8 +93,8 @@ def _ability(profile: str, data: dict[str, dict[str, Any]], rate: float, store: 
 
 
 def _names(catalogue: Catalogue) -> list[str]:
-    used = [scale.parameters["data"] for run in catalogue.runs.values() for scale in run.scales.values()]
-    return sorted(set(used))
+    used = [scale.parameters.get("data") for run in catalogue.runs.values() for scale in run.scales.values()]
+    return sorted({name for name in used if name})
 
 
 def _data_set(name: str) -> dict[str, Any]:

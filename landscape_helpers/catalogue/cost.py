@@ -37,7 +37,7 @@ def run_pflop(parameters: Mapping[str, Any], experiment: str = "gradient_oscilla
 
     None where the network or the data set is not one of ours, so that nothing is known.
     """
-    if parameters["data"] not in DATA_SIZES:
+    if parameters.get("data") not in DATA_SIZES:
         return None
     (channels, height, width), classes, available = DATA_SIZES[parameters["data"]]
     shape = (channels, height // parameters["pool"], width // parameters["pool"])

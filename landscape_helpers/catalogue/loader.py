@@ -90,8 +90,10 @@ def _scale(layers: Iterable[Tree], where: str) -> Scale:
     note: Any = None
     for layer in changes:
         _keys(layer, {*defaults, "seeds", "note"}, where)
-        options = {**parameters["model_options"], **layer.get("model_options", {})}
-        parameters.update({k: v for k, v in layer.items() if k in defaults}, model_options=options)
+        changed = {k: v for k, v in layer.items() if k in defaults}
+        if "model_options" in changed:
+            changed["model_options"] = {**parameters["model_options"], **changed["model_options"]}
+        parameters.update(changed)
         seeds, note = layer.get("seeds", seeds), layer.get("note", note)
     if not (isinstance(seeds, list) and seeds and all(type(s) is int and s >= 0 for s in seeds)):
         raise ValueError(f"{where}: seeds must be a list of whole numbers of at least 0, got {seeds!r}")

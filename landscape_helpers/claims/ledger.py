@@ -88,8 +88,8 @@ class _Shelf:
     def why_missing(self, run: str, profile: str) -> str:
         if profile not in self.catalogue.runs[run].scales:
             return f"{run} has no {profile} scale: {self.catalogue.runs[run].unavailable[profile]}"
-        data = self.catalogue.runs[run].scales[profile].parameters["data"]
-        return f"{run} is not stored at {profile} scale (data set {data})"
+        data = self.catalogue.runs[run].scales[profile].parameters.get("data")
+        return f"{run} is not stored at {profile} scale" + (f" (data set {data})" if data else "")
 
 
 def _row(claim: Claim, profile: str | None, shelf: _Shelf) -> Row:

@@ -9,6 +9,7 @@ exist, such as the epoch of a turn that never comes, is NaN, and no predicate is
 from __future__ import annotations
 
 from . import (  # noqa: F401  (importing a module enters its measures in the table)
+    bowl_measures,
     class_measures,
     layer_measures,
     line_measures,
@@ -16,6 +17,8 @@ from . import (  # noqa: F401  (importing a module enters its measures in the ta
     plane_measures,
     run_measures,
     spectrum_measures,
+    valley_measures,
+    walk_measures,
 )
 from .registry import MEASURES, check_arguments, measure
 
