@@ -7,6 +7,7 @@ from .learning_rate import learning_rate_explorer
 from .lines import line_explorer
 from .quadratic import quadratic_explorer
 from .spec import Frame, Panel, Reference, Series
+from .walk import walk_explorer
 
 __all__ = [
     "Band",
@@ -22,4 +23,5 @@ __all__ = [
     "learning_rate_explorer",
     "line_explorer",
     "quadratic_explorer",
+    "walk_explorer",
 ]

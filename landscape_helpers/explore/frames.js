@@ -5,7 +5,7 @@
 const MARGIN = { left: 42, right: 12, top: 10, bottom: 24, label: 34, head: 22 }; // label, head: the right and top margins where lines are named
 const PATIENCE_MS = 20000;
 const LIVE_STEPS = 4; // slider positions between two stored values when Python can compute
-const SVG_TAGS = new Set(["svg", "g", "path", "line", "text", "rect", "clipPath", "defs"]);
+const SVG_TAGS = new Set(["svg", "g", "path", "line", "text", "rect", "circle", "clipPath", "defs"]);
 
 function node(tag, attributes = {}, ...children) {
   const made = SVG_TAGS.has(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
@@ -134,7 +134,7 @@ function makePanel(spec, onHover) {
     veil = node("rect", { class: "lx-veil", y: box.top - 2, height: box.height + 1, visibility: "hidden" });
     ball = node("circle", { class: "lx-ball", r: 5, visibility: "hidden" });
     svg.replaceChildren(
-      node("defs", {}, node("clipPath", { id: clip }, node("rect", { x: box.left, y: box.top - 2, width: box.width + 3, height: box.height + 3 }))),
+      node("defs", {}, node("clipPath", { id: clip }, node("rect", { x: box.left - 3, y: box.top - 3, width: box.width + 6, height: box.height + 4 }))),
       grid, node("g", { "clip-path": `url(#${clip})` },
         ...spec.background.map((b) => node("path", { class: "lx-background", d: line(b, X, Y) })),
         ...references.map((r) => r[0]), cross, ...curves, ...marks, veil, ball),
