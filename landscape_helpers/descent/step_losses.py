@@ -9,6 +9,7 @@ import torch
 import xarray
 
 from ..objective import Objective
+from ..slices.segment import Segment
 from .probe import Step
 from .windows import Windows
 
@@ -49,7 +50,8 @@ class StepLosses:
         self._own = self._objective is objective
         self._rows: list[np.ndarray] = []
         self._updates: list[int] = []
-        self._theta: torch.Tensor | None = None
+        self._segment = Segment(self._objective)
+        self._theta: torch.Tensor | None = None  # where the segment stands
         self._loss = np.nan
 
     def observe(self, step: Step) -> None:
@@ -57,13 +59,17 @@ class StepLosses:
         if not (before or starts):
             self._theta = None
             return
-        objective = self._objective
-        loss = step.loss if self._own and step.whole else objective.loss(step.theta)
+        known = self._own and step.whole
         if before and self._theta is not None:
-            points = [objective.loss(torch.lerp(self._theta, step.theta, float(a))) for a in self.alpha[1:-1]]
+            # The end's loss opens the next update; full-batch training has computed it anyway.
+            losses = self._segment(step.theta, self.alpha[1:-1] if known else self.alpha[1:])
+            end = step.loss if known else float(losses[-1])
             self._updates.append(step.index - 1)
-            self._rows.append(np.array([self._loss, *points, loss]))
-        self._theta, self._loss = step.theta.clone(), loss
+            self._rows.append(np.array([self._loss, *losses[: self.points], end]))
+        else:
+            self._segment.begin(step.theta)
+            end = step.loss if known else self._objective.loss(step.theta)
+        self._loss, self._theta = end, step.theta.clone() if self._theta is None else self._theta.copy_(step.theta)
 
     def result(self) -> xarray.Dataset:
         about = {"units": "nat", "long_name": "training loss between consecutive iterates"}
@@ -90,3 +96,4 @@ class StepLosses:
         self._loss = float(state["loss"])
         if "theta" in state:
             self._theta = torch.as_tensor(state["theta"]).to(self._objective.device)
+            self._segment.begin(self._theta)

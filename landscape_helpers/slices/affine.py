@@ -45,6 +45,10 @@ class RowPoints:
         """Losses and accuracies; ``rest``: by the parameter's id its values (k, ...) at the points."""
         raise NotImplementedError
 
+    def advance(self) -> None:
+        """Take up the span anew where its one direction leads to its theta from the theta it had before."""
+        raise NotImplementedError
+
     def _at(self, coordinates: np.ndarray) -> dict[int, torch.Tensor]:
         objective, result = self.span.objective, {}
         start = objective.views(self.span.theta)
@@ -107,6 +111,12 @@ class Affine(RowPoints):
                 self._walk(pieces, terms, coordinates, rest, outputs)
         found = [self._layerwise.targets(output) for output in outputs]
         return np.array([loss for loss, _ in found]), np.array([right for _, right in found])
+
+    def advance(self) -> None:
+        self.span.objective.move(self.span.theta)
+        for pieces, terms in zip(self._layerwise.sets, self._terms, strict=True):
+            for piece, term in zip(pieces, terms, strict=True):
+                term.advance(piece, self._layerwise.program)
 
     def _walk(
         self,

@@ -86,7 +86,15 @@ class Dense(RowPoints):
         size = int(np.clip(CACHE // (widths * span.objective.dtype.itemsize), 16, MOST))
         x, y = (list(tensors) for tensors in zip(*((x, y) for _, x, y in span.objective.weighted()), strict=True))
         self._targets = torch.cat(y).split(size)
-        self._terms = self._products((torch.cat(x) if len(x) > 1 else x[0]).split(size))
+        pieces = (torch.cat(x) if len(x) > 1 else x[0]).split(size)
+        inputs = self._program.slots[chain.inputs] != self._program.input
+        self._inputs = [self._program.value(chain.inputs, piece) if inputs else piece for piece in pieces]
+        # (width, samples) at theta and along each direction, for each micro-batch.
+        self._terms: list[list[torch.Tensor]] = [[] for _ in self._inputs]
+        for vector in (span.theta, *span.directions):
+            span.objective.move(vector)
+            for x_piece, terms in zip(self._inputs, self._terms, strict=True):
+                terms.append(self._product(x_piece))
 
     @staticmethod
     def fits(span: Span, chain: Chain) -> bool:
@@ -100,20 +108,17 @@ class Dense(RowPoints):
         assert isinstance(module, nn.Linear)
         return module
 
-    def _products(self, pieces: tuple[torch.Tensor, ...]) -> list[list[torch.Tensor]]:
-        """(width, samples) at theta and along each direction, for each micro-batch."""
-        module, objective = self._chain.first.module, self.span.objective
-        inputs = self._program.slots[self._chain.inputs] != self._program.input
-        result: list[list[torch.Tensor]] = []
-        for piece in pieces:
-            x = self._program.value(self._chain.inputs, piece) if inputs else piece
-            terms = []
-            for vector in (self.span.theta, *self.span.directions):
-                objective.move(vector)
-                product = torch.mm(module.weight, x.t())
-                terms.append(product if module.bias is None else product.add_(module.bias[:, None]))
-            result.append(terms)
-        return result
+    def advance(self) -> None:
+        self.span.objective.move(self.span.theta)
+        for x, terms in zip(self._inputs, self._terms, strict=True):
+            before, now = terms[0], self._product(x, out=terms[1])
+            terms[:] = [now, torch.sub(now, before, out=before)]
+
+    def _product(self, x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+        """The first layer's output (width, samples) where the objective's model stands."""
+        module = self._chain.first.module
+        product = torch.mm(module.weight, x.t(), out=out)
+        return product if module.bias is None else product.add_(module.bias[:, None])
 
     def evaluate(self, coordinates: np.ndarray, rest: dict[int, torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
         layers: list[tuple[tuple[Activation, ...], torch.Tensor, torch.Tensor | None]] = [

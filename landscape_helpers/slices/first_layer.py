@@ -125,8 +125,7 @@ class Terms:
         self._terms = []
         for vector in (span.theta, *span.directions):
             span.objective.move(vector)
-            value = program.value(layer.node, piece)
-            self._terms.append(value if layer.pool is None else _squares(value))
+            self._terms.append(self._value(piece, program))
 
     def along(self, coordinates: np.ndarray) -> Iterator[torch.Tensor]:
         """The layer's output, or its maximum, at each of the points (k, m) of a row; overwritten by the next.
@@ -154,6 +153,15 @@ class Terms:
             for value in most:
                 found = value.permute(0, 3, 1, 2)
                 yield found.relu_() if self._layer.relu is not None else found
+
+    def advance(self, piece: torch.Tensor, program: Program) -> None:
+        """The outputs where the objective's model stands now, and their difference to those before as the direction."""
+        before, now = self._terms[0], self._value(piece, program)
+        self._terms = [now, torch.sub(now, before, out=before)]
+
+    def _value(self, piece: torch.Tensor, program: Program) -> torch.Tensor:
+        value = program.value(self._layer.node, piece)
+        return value if self._layer.pool is None else _squares(value)
 
     def holds(self, x: torch.Tensor) -> bool:
         """Whether ``x`` stands in memory that :meth:`along` overwrites."""
