@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from .layer_rules import Kept, Pieces
 from .linearised import Linearised, Point
+from .range_finder import RangeFinder
 from .weighted_rules import Linear, add_to
 
 # Share of the data's sum of squares that may lie off Q. With a tenth of it, eigenvectors of image networks lie off Q by
@@ -223,9 +224,7 @@ def _times_transposed(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def _basis(rows: list[torch.Tensor], total: float, seed: int) -> tuple[torch.Tensor, list[torch.Tensor]] | None:
     """Orthonormal Q (d, r) with all but a tenth of the rows' sum of squares ``total``, and the rows' coordinates in it.
 
-    r is as small as doubling finds it.
-
-    A randomised range finder with one power step (Halko, Martinsson, Tropp 2011, algorithm 4.4) on some of the rows.
+    r is as small as doubling finds it, and Q what the range finder makes of some of the rows.
     """
     n, d = sum(map(len, rows)), rows[0].shape[1]
     generator = torch.Generator().manual_seed(seed)
@@ -235,11 +234,10 @@ def _basis(rows: list[torch.Tensor], total: float, seed: int) -> tuple[torch.Ten
         part[(chosen[(chosen >= low) & (chosen < high)] - low).to(part.device)]
         for part, low, high in zip(rows, bounds[:-1], bounds[1:], strict=True)
     ])  # fmt: skip
+    finder = RangeFinder(some, generator)
     rank = SMALLEST_RANK
     while rank <= min(WIDEST * d, len(some)):
-        omega = torch.randn(d, rank, generator=generator, dtype=some.dtype).to(some.device)
-        basis = torch.linalg.qr(some.T @ (some @ omega)).Q
-        basis = torch.linalg.qr(some.T @ (some @ basis)).Q
+        basis = finder.basis(rank)
         coordinates = [part @ basis for part in rows]
         if total - sum(float(part.norm()) ** 2 for part in coordinates) <= OFF_RANGE * total:
             return basis, coordinates

@@ -29,11 +29,11 @@ from torch.overrides import TorchFunctionMode
 from ..layers import trainable_parameters
 from ..objective import Objective
 from .piecewise import why_not_piecewise_affine, why_samples_are_coupled
+from .range_finder import RangeFinder
 from .trace import output_factors, trace
 
 AUTO_LOST = 0.008  # share of the trace that "auto" may give up: below one per cent, with a margin
 OVERSAMPLING = 10  # columns of the range finder beyond the rank (Halko, Martinsson, Tropp 2011, Section 4.2)
-POWER_STEPS = 1
 PROBES = 32  # random signs that estimate tr S_i where it is not known exactly
 
 
@@ -127,9 +127,9 @@ def first_linear(objective: Objective, theta: torch.Tensor) -> tuple[str, torch.
 def restrict(objective: Objective, theta: torch.Tensor, rank: int | str, seed: int = 0) -> Restricted | str:
     """The objective with its first layer in a subspace, or one line that says why that cannot be had.
 
-    The subspace holds the leading right singular vectors of the inputs, each weighted by the root of tr S, from a
-    randomised range finder with one power step (Halko, Martinsson, Tropp 2011): for its rank it loses nearly
-    the least trace. Deterministic in ``seed``.
+    The subspace holds the leading right singular vectors of the inputs, each weighted by the root of tr S, as
+    :class:`~landscape_helpers.curvature.range_finder.RangeFinder` has them: for its rank it loses nearly the least
+    trace. Deterministic in ``seed``.
 
     Args:
         objective: the loss.
@@ -172,19 +172,11 @@ def _leading(weighted: torch.Tensor, rank: int | None, wanted: float, seed: int)
     sum of squares ``wanted``; all d where half of them would not.
     """
     n, width = weighted.shape
-    # Several products with M'M follow: formed once, where it has fewer numbers than M, each costs less.
-    gram = weighted.T @ weighted if width <= n else None
-
-    def squared(vectors: torch.Tensor) -> torch.Tensor:
-        return gram @ vectors if gram is not None else weighted.T @ (weighted @ vectors)
-
-    generator = torch.Generator().manual_seed(seed)
+    finder = RangeFinder(weighted, torch.Generator().manual_seed(seed), form_gram=width <= n)
     columns = min(width, (rank or width // 4) + OVERSAMPLING)
     while True:
-        basis = torch.randn(width, columns, generator=generator, dtype=weighted.dtype).to(weighted.device)
-        for _ in range(1 + POWER_STEPS):
-            basis, _ = torch.linalg.qr(squared(basis))
-        values, vectors = torch.linalg.eigh(basis.T @ squared(basis))
+        basis = finder.basis(columns)
+        values, vectors = torch.linalg.eigh(basis.T @ finder.squared(basis))
         values, basis = values.flip(0).double(), basis @ vectors.flip(1)
         if rank is not None:
             return basis, rank
