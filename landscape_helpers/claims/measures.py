@@ -11,6 +11,8 @@ from __future__ import annotations
 from . import (  # noqa: F401  (importing a module enters its measures in the table)
     bowl_measures,
     class_measures,
+    edge_measures,
+    flow_measures,
     layer_measures,
     line_measures,
     mining_measures,

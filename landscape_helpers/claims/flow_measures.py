@@ -1,0 +1,104 @@
+"""Measures of a gradient flow: its largest curvature, and the profile of the loss where that peaks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .record import Array, NotRecorded, Record
+from .registry import register
+
+NEAR, FAR = 1e-4, 3e-3  # distances between which the exponent is fitted
+
+# The curvature
+
+
+@register
+def peak_curvature(r: Record, *, start: float = 0.0) -> float:
+    """Largest lambda_1 from a time t on (SING-D15)."""
+    values = r["lambda_1"][r["time"] >= start]
+    return float(np.nanmax(values)) if np.isfinite(values).any() else math.nan
+
+
+@register
+def peak_rise(r: Record) -> float:
+    """Largest lambda_1 over the one at the start: 1 where it never rises above it."""
+    values = r["lambda_1"]
+    return float(np.nanmax(values) / values[0])
+
+
+@register
+def opening_curvature(r: Record) -> float:
+    """The first lambda_1 that was measured after the start."""
+    later = r["lambda_1"][1:]
+    known = later[np.isfinite(later)]
+    return float(known[0]) if known.size else math.nan
+
+
+@register
+def flow_loss(r: Record, *, at: float) -> float:
+    """The training loss at a time, interpolated; NaN where the run ended before by its loss."""
+    time = r["time"]
+    if time[-1] < at:
+        if str(r.dataset.attrs["status"]) == "completed":
+            raise NotRecorded(f"the flow ends at t = {time[-1]:g} and does not reach {at:g}")
+        return math.nan
+    return float(np.interp(at, time, r["loss"]))
+
+
+# The profile
+
+
+@register
+def cusp_positive_share(r: Record) -> float:
+    """Share of the distances but 0 at which the loss is larger than at the peak of curvature, on either side."""
+    delta, change = profile_of(r, FAR)
+    return float(np.mean(change[delta != 0] > 0))
+
+
+@register
+def cusp_slope(r: Record, *, within: float = FAR) -> float:
+    """Largest |dL/dDelta| between neighbouring points no further from the peak of curvature than ``within``."""
+    delta, change = profile_of(r, within)
+    return float(np.max(np.abs(np.diff(change) / np.diff(delta))))
+
+
+@register
+def cusp_exponent(r: Record, *, low: float = NEAR, high: float = FAR) -> float:
+    """p of |change| = c |Delta|^p over a range of distances, the mean of both sides (SING-F06)."""
+    return _fit(r, low, high)[0]
+
+
+@register
+def cusp_exponent_error(r: Record, *, low: float = NEAR, high: float = FAR) -> float:
+    """Standard error of :func:`cusp_exponent`."""
+    return _fit(r, low, high)[1]
+
+
+def profile_of(r: Record, far: float) -> tuple[Array, Array]:
+    """Distances up to ``far`` and the change of the loss there, from the narrowest range that reaches so far."""
+    reach = r["cusp"]
+    wide = np.flatnonzero(reach >= far * (1 - 1e-9))
+    if not len(wide):
+        raise NotRecorded(f"the profile reaches to {np.max(reach):g} and not to {far:g}")
+    row = wide[np.argmin(reach[wide])]
+    delta, change = r["cusp_delta"][row], r["cusp_change"][row]
+    inside = np.abs(delta) <= far * (1 + 1e-9)
+    return delta[inside], change[inside]
+
+
+def _fit(r: Record, low: float, high: float) -> tuple[float, float]:
+    """Exponent and standard error, each side fitted by itself; NaN where a side has too few points to fit."""
+    delta, change = profile_of(r, high)
+    sides = []
+    for side in (delta <= -low, delta >= low):
+        x, y = np.log(np.abs(delta[side])), np.log(np.abs(change[side]))
+        used = np.isfinite(x) & np.isfinite(y)
+        if used.sum() < 3:
+            return math.nan, math.nan
+        x, y = x[used] - x[used].mean(), y[used] - y[used].mean()
+        p = float(x @ y / (x @ x))
+        sides.append((p, math.sqrt(float((y - p * x) @ (y - p * x)) / (len(x) - 2) / float(x @ x))))
+    (left, left_error), (right, right_error) = sides
+    return (left + right) / 2, math.hypot(left_error, right_error) / 2
