@@ -1,5 +1,6 @@
 """Networks that cannot be what was asked for: refused in one line, before anything is built where possible."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -56,9 +57,19 @@ def test_options_have_their_kinds(name, option, value):
     refused(repr(option), repr(name), repr(value), name=name, **{option: value})
 
 
-@pytest.mark.parametrize("seed", [1.5, True, "0", None])
-def test_a_seed_is_a_whole_number(seed):
-    refused("seed", repr(seed), seed=seed)
+@pytest.mark.parametrize("seed", [1.5, True, "0", None, -1, 2**63, 2**70])
+def test_a_seed_is_a_whole_number_that_generators_hold(seed):
+    refused("seed", "below 2^63", repr(seed), seed=seed)
+
+
+def test_every_other_seed_has_weights_of_its_own():
+    def weights(seed):
+        return next(build_model("mlp", 3, SMALL, seed=seed).parameters())
+
+    seven = weights(7)
+    assert torch.equal(weights(np.int64(7)), seven)
+    for other in (0, 2**63 - 1):
+        assert not torch.equal(weights(other), seven)
 
 
 @pytest.mark.parametrize("shape", [(3, 7, 8), (1, 4, 4)])

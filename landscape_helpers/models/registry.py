@@ -34,6 +34,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     **{f"resnet{depth}": partial(cifar_resnet, depth=depth) for depth in (8, 14, 20, 32, 56, 110)},
 }
 INITIALISATIONS = ("default", "kaiming")
+LARGEST_SEED = 2**63 - 1  # which generators and result files can hold
 
 
 def build_model(
@@ -50,16 +51,17 @@ def build_model(
         name: one of :data:`MODELS`, or ``"torchvision:NAME"`` for a classifier of torchvision without weights.
         n_classes: outputs.
         input_shape: (channels, height, width) of one image.
-        seed: of the initialisation. The global random state is left as it was. Weights are drawn on the CPU, so that
-            a seed means the same weights on every machine; under ``torch.device("meta")`` none are drawn.
+        seed: of the initialisation, from 0 to 2^63 - 1. The global random state is left as it was. Weights are drawn on
+            the CPU, so that a seed means the same weights on every machine; under ``torch.device("meta")`` none are
+            drawn.
         init: "default", the framework's, since none of the papers states its own; "kaiming", normal with variance
             2 / fan-in and zero biases (He et al. 2015).
         options: of the network, such as ``width=16`` or ``batchnorm=True``. What a name stands for, such as the depth
             of "vgg16", is not an option.
 
     Raises:
-        ValueError: an unknown name, option or initialisation, a value of the wrong kind, a size below 1, or images that
-            the network cannot take.
+        ValueError: an unknown name, option or initialisation, a value of the wrong kind, a seed out of range, a size
+            below 1, or images that the network cannot take.
     """
     if not is_count(n_classes) or len(input_shape) != 3 or not all(is_count(size) for size in input_shape):
         raise ValueError(
@@ -68,8 +70,8 @@ def build_model(
         )
     if init not in INITIALISATIONS:
         raise ValueError(f"unknown init {init!r}: expected one of {list(INITIALISATIONS)}")
-    if isinstance(seed, bool) or not isinstance(seed, Integral):
-        raise ValueError(f"seed must be a whole number, got {seed!r}")
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) <= LARGEST_SEED:
+        raise ValueError(f"seed must be a whole number of at least 0 and below 2^63, got {seed!r}")
     shape = (int(input_shape[0]), int(input_shape[1]), int(input_shape[2]))
     foreign = name.startswith(external.PREFIX)
     if foreign:
