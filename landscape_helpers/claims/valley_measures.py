@@ -105,13 +105,26 @@ def barriers_per_epoch(r: Record, *, epoch: int, tolerance: float = 0.0) -> floa
 @register
 def clear_epochs(r: Record, *, first: int = 1, last: int = 40) -> float:
     """Number of epochs in which no sampled update crosses a barrier."""
-    return float(sum(share == 0 for share in _shares(r, first, last)))
+    return float(sum(not crossed.any() for crossed in _crossed(r, first, last)))
 
 
 @register
-def largest_barrier_share(r: Record, *, first: int = 1, last: int = 40) -> float:
-    """Of all epochs the largest share of sampled updates that cross a barrier."""
-    return float(max(_shares(r, first, last)))
+def largest_barrier_share(r: Record, *, first: int = 1, last: int = 40, least: int = 40) -> float:
+    """Of all epochs the largest share of sampled updates that cross a barrier.
+
+    Args:
+        least: epochs are taken together until they hold so many sampled updates; what is left at the end joins them.
+            In an epoch of ten updates a single barrier would be a share of 10 %, which no threshold below can judge.
+    """
+    groups: list[list[Array]] = [[]]
+    for crossed in _crossed(r, first, last):
+        groups[-1].append(crossed)
+        if sum(map(len, groups[-1])) >= least:
+            groups.append([])
+    *whole, rest = groups
+    if whole:
+        whole[-1] += rest
+    return max(mean(np.concatenate(group).astype(float)) for group in (whole or [rest]))
 
 
 @register
@@ -151,16 +164,16 @@ def _between(r: Record, first: int, last: int) -> Array:
     return np.flatnonzero((updates >= first_update(r, first)) & (updates < first_update(r, last + 1)))
 
 
-def _shares(r: Record, first: int, last: int) -> list[float]:
-    """By epoch the share of the sampled updates that cross a barrier.
+def _crossed(r: Record, first: int, last: int) -> list[Array]:
+    """By epoch which of the sampled updates cross a barrier.
 
     Raises:
         NotRecorded: an epoch of which no update was sampled.
     """
-    shares = []
+    held = []
     for epoch in range(first, last + 1):
         rows = _between(r, epoch, epoch)
         if not len(rows):
             raise NotRecorded(f"the run has no losses between the iterates of epoch {epoch}")
-        shares.append(mean(valley.crossed(r["step_loss"][rows]).astype(float)))
-    return shares
+        held.append(valley.crossed(r["step_loss"][rows]))
+    return held
