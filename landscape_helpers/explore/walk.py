@@ -24,8 +24,8 @@ from .explorer import FrameExplorer, grid
 from .spec import Frame, Limits, Panel, Reference, Series
 
 # From "every step is short of the floor" to "thrown out, unless the batch is large" for the default network, in steps
-# of about two fifths.
-RATES = tuple(float(f"{rate:.2g}") for rate in np.geomspace(0.1, 3.0, 11))
+# of about a half.
+RATES = tuple(float(f"{rate:.2g}") for rate in np.geomspace(0.1, 3.0, 9))
 SMALLEST_BATCH = 4  # and from there twice as large each time, up to the full set
 POINTS = 10  # inside each step, as in the paper
 # Shown first: a rate at which gradient descent bounces too, and a batch small enough for an uneven floor.
