@@ -60,7 +60,7 @@ def measure(name: str, updates: int) -> dict[str, Any]:
         loss, gradient = objective.loss_and_gradient(theta)
         thetas.append((theta.clone(), loss, gradient))
         theta = theta - 0.05 * gradient
-    probes = {"mini-batch": StepLosses([(0, updates + 1)], POINTS), "full batch": StepLosses([(0, updates + 1)], POINTS)}
+    probes = {side: StepLosses([(0, updates + 1)], POINTS) for side in ("mini-batch", "full batch")}
     for probe in probes.values():
         probe.begin(objective)
     times: dict[str, list[float]] = {"plain": [], "objective": [], "mini-batch": [], "full batch": []}
