@@ -13,10 +13,12 @@ import numpy as np
 import xarray
 
 from .regression import Metrics
-from .shapes import classify
+from .shapes import classify, valley
 
 EARLY_LOSS = (1e-3, "float32 rounding over ten steps")
 OSCILLATING_SHARE = (0.15, "fifteen times the change of the simple CNN when its rate changes by 1e-6")
+VALLEY_SHARE = (0.2, "no run's share of interior minima moved by more when its rate changed by 1e-6")
+CLOSED_FORM = (1e-9, "rounding of thirty products")
 BASIN_SHARE = (0.35, "largest change among five networks when their rate changes by 1e-6: ResNet-20, no shortcuts")
 
 
@@ -47,9 +49,35 @@ def record_slices(metrics: Metrics, run: xarray.Dataset, name: str) -> None:
     metrics.record(f"{name}: share of v-basins", float(basins.mean()), *BASIN_SHARE)
 
 
+def record_walk(metrics: Metrics, run: xarray.Dataset, name: str) -> None:
+    """The first losses of the batches, and how many of the first sampled updates have an interior minimum."""
+    for k in (0, 5):
+        metrics.record(f"{name}: batch loss at step {k}", float(run.batch_loss[k]), *EARLY_LOSS, relative=True)
+    if "step_loss" in run and run.sizes["update"]:
+        inside = valley.interior(run.step_loss.values[:40])
+        metrics.record(f"{name}: share of interior minima", float(inside.mean()), *VALLEY_SHARE)
+
+
+def record_matrices(metrics: Metrics, run: xarray.Dataset, name: str) -> None:
+    """The loss and the Hessian's norm at the first two checkpoints."""
+    for k in (0, 1):
+        update = int(run["update"][k])
+        metrics.record(f"{name}: loss after {update} updates", float(run.loss[k]), *EARLY_LOSS, relative=True)
+        metrics.record(f"{name}: |H| after {update} updates", float(run.hessian_norm[k]), *EARLY_LOSS, relative=True)
+
+
+def record_bowl(metrics: Metrics, run: xarray.Dataset, name: str) -> None:
+    """How far the measured contractions are from the closed form."""
+    error = float(np.abs(run.measured_rate - run.predicted_rate).max())
+    metrics.record(f"{name}: largest error of a rate", error, *CLOSED_FORM)
+
+
 WATCHED: dict[str, Callable[[Metrics, xarray.Dataset, str], None]] = {
     "gradient_oscillation": record_descent,
     "landscape_slices": record_slices,
     "landscape_curvature": record_training,
     "landscape_mining": record_training,
+    "walk": record_walk,
+    "hessian_covariance": record_matrices,
+    "quadratic_bowl": record_bowl,
 }

@@ -74,7 +74,7 @@ def test_the_paper_scale_is_the_papers_setting() -> None:
 
 def test_the_learning_rate_is_the_papers_at_every_scale() -> None:
     for run in CATALOGUE.runs.values():
-        assert len({scale.parameters["lr"] for scale in run.scales.values()}) == 1, run.name
+        assert len({scale.parameters.get("lr") for scale in run.scales.values()}) == 1, run.name
 
 
 def test_claims_rest_on_three_seeds_above_smoke() -> None:

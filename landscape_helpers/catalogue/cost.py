@@ -2,7 +2,7 @@ r"""What a run costs, from the shape of its network, without building it.
 
 A forward pass takes 2 floating-point operations per multiply-accumulate, a gradient step 6 (the backward pass costs
 twice the forward one). Only convolutions and linear layers are counted: no normalisation, correlations or sharpness.
-What an experiment does besides descending is counted by :mod:`.landscape_cost` and :mod:`.singularity_cost`.
+What an experiment does besides descending is counted by :mod:`.landscape_cost`, :mod:`.singularity_cost` and :mod:`.walk_cost`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from .landscape_cost import LANDSCAPE, Work, landscape_work
 from .singularity_cost import SINGULARITY, alexnet_macs, singularity_work
+from .walk_cost import WALK, walk_work
 
 FLOP_PER_MAC_AND_PASS = 2
 FLOP_PER_MAC_AND_STEP = 6
@@ -49,6 +50,8 @@ def run_pflop(parameters: Mapping[str, Any], experiment: str = "gradient_oscilla
         work = landscape_work(experiment, parameters, images)
     elif experiment in SINGULARITY:
         work = singularity_work(experiment, parameters, images, classes)
+    elif experiment in WALK:
+        work = walk_work(experiment, parameters, images)
     else:
         # steps + 1 gradients: the last one is recorded too.
         work = Work(gradients=images * (parameters["steps"] + 1))
