@@ -5,12 +5,10 @@ Every one puts several networks side by side; it draws those that there are and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
-import xarray
 from matplotlib.figure import Figure
 
-from ..catalogue import PROFILES, load_catalogue
 from . import (
     classes_figure,
     descent_figures,
@@ -18,15 +16,16 @@ from . import (
     grid_figures,
     hessian_figures,
     search_figures,
+    selection,
     spectrum_panel,
 )
 from .curves_panel import COUNTED
 from .planes_panel import CLIPPED
+from .selection import Runs, absent_runs, full_note
 from .slice_records import SliceRecord
 from .style import Theme
 from .style import theme as themed
 
-Runs = Mapping[str, xarray.Dataset | Sequence[xarray.Dataset]]
 Layout = Callable[[Mapping[str, SliceRecord], str, Theme], Figure]
 
 LAYOUTS: dict[str, Layout] = {
@@ -80,9 +79,7 @@ def draw(figure_id: str, runs: Runs, theme: str = "light", scale_note: str = "")
         ValueError: an unknown figure or theme; no run that the figure shows.
     """
     records = select(figure_id, runs)
-    missing = "; ".join(absent_networks(figure_id, records))
-    said = [scale_note, f"Not shown: {missing}" if missing else "", REMARKS.get(figure_id, "")]
-    note = " ".join(sentence.rstrip(".") + "." for sentence in said if sentence)
+    note = full_note(scale_note, absent_runs(figure_id, records), REMARKS.get(figure_id, ""))
     with themed(theme) as chosen:
         return LAYOUTS[figure_id](records, note, chosen)
 
@@ -95,21 +92,4 @@ def select(figure_id: str, runs: Runs) -> dict[str, SliceRecord]:
     """
     if figure_id not in LAYOUTS:
         raise ValueError(f"unknown figure {figure_id!r}: expected one of {', '.join(LAYOUTS)}")
-    needed = load_catalogue().figure(figure_id).runs
-    found = {name: SliceRecord(name, runs[name]) for name in needed if name in runs}
-    if not found:
-        raise ValueError(f"{figure_id} needs one of the runs {', '.join(needed)}, got {', '.join(runs) or 'no run'}")
-    return found
-
-
-def absent_networks(figure_id: str, records: Mapping[str, SliceRecord]) -> list[str]:
-    """The networks of a figure that are not among the records, each with the reason."""
-    catalogue = load_catalogue()
-    profiles = {str(r.first.attrs.get("profile", "")) for r in records.values()} & set(PROFILES)
-    told: dict[str, str] = {}
-    for name in catalogue.figure(figure_id).runs:
-        if name not in records:
-            run = catalogue.runs[name]
-            reasons = [run.unavailable[p] for p in profiles if p in run.unavailable]
-            told[run.network] = reasons[0] if reasons else "not run"
-    return [f"{network} ({reason})" for network, reason in told.items()]
+    return selection.select(figure_id, runs, SliceRecord)

@@ -13,10 +13,11 @@ from .gaussian_figures import CONDITIONS, NORMALISATIONS, gaussian_all, gaussian
 from .gaussian_figures import plane_groups as groups_of
 from .grid_figures import agreement, told_planes
 from .hessian_words import changes, eigen_curves, eigen_planes, interpolations, kinks
-from .mining_landscape import Runs, select
+from .mining_landscape import select
 from .numbers_in_words import number, percent, spread
 from .planes_panel import kinds
 from .search_figures import axis_class
+from .selection import Runs
 from .slice_records import Curve, SliceRecord, labels_of, mean_count
 
 Record = SliceRecord

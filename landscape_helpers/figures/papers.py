@@ -1,13 +1,39 @@
-"""Which module draws which figure."""
+"""Which module draws which figure: a table by paper, so that a further paper is a further line."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from . import gradient_oscillation, mining_landscape
-from .gradient_oscillation import Runs
+from . import gradient_oscillation, mining_landscape, walk_figures
+from .selection import Runs
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """How the figures of one paper are drawn.
+
+    Attributes:
+        figures: their ids.
+        draw: ``(figure_id, runs, theme, scale_note, **options)`` to a figure.
+        compares: whether a figure puts several runs side by side, and so draws those that there are.
+    """
+
+    figures: Collection[str]
+    draw: Callable[..., Figure]
+    compares: Callable[[str], bool]
+
+
+PAPERS: dict[str, Drawings] = {
+    "GO": Drawings(
+        gradient_oscillation.PLANS, gradient_oscillation.draw, lambda id: gradient_oscillation.plan_of(id).comparing
+    ),
+    "MINE": Drawings(mining_landscape.LAYOUTS, mining_landscape.draw, lambda _: True),
+    "WALK": Drawings(walk_figures.LAYOUTS, walk_figures.draw, lambda _: True),
+}
 
 
 def draw(figure_id: str, runs: Runs, theme: str = "light", scale_note: str = "", **options: Any) -> Figure:
@@ -25,8 +51,7 @@ def draw(figure_id: str, runs: Runs, theme: str = "light", scale_note: str = "",
     Raises:
         ValueError: an unknown figure or theme, or no run that the figure can be drawn from.
     """
-    module = mining_landscape if is_mining(figure_id) else gradient_oscillation
-    return module.draw(figure_id, runs, theme, scale_note, **options)
+    return PAPERS[paper_of(figure_id)].draw(figure_id, runs, theme, scale_note, **options)
 
 
 def compares(figure_id: str) -> bool:
@@ -35,16 +60,17 @@ def compares(figure_id: str) -> bool:
     Raises:
         ValueError: an unknown figure.
     """
-    return is_mining(figure_id) or gradient_oscillation.plan_of(figure_id).comparing
+    return PAPERS[paper_of(figure_id)].compares(figure_id)
 
 
-def is_mining(figure_id: str) -> bool:
-    """Whether a figure is of the mining paper.
+def paper_of(figure_id: str) -> str:
+    """The key of the paper that a figure is of, ``"MINE"``.
 
     Raises:
         ValueError: an unknown figure; names those there are.
     """
-    known = (*gradient_oscillation.PLANS, *mining_landscape.LAYOUTS)
-    if figure_id not in known:
-        raise ValueError(f"unknown figure {figure_id!r}: expected one of {', '.join(known)}")
-    return figure_id in mining_landscape.LAYOUTS
+    for key, paper in PAPERS.items():
+        if figure_id in paper.figures:
+            return key
+    known = [name for paper in PAPERS.values() for name in paper.figures]
+    raise ValueError(f"unknown figure {figure_id!r}: expected one of {', '.join(known)}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,13 +11,12 @@ import numpy as np
 import xarray
 
 from ..shapes import LABELS, Shape, describe
-from .trajectories import NAMES
+from .run_record import RunRecord
 
 CURVE_NUMBERS = ("epoch", "draw", "scale", "target", "norm", "slope", "alpha", "gamma", "cosine")
 CURVE_WORDS = ("family", "normalize", "batchnorm")
 PLANE_NUMBERS = ("epoch", "draw", "scale", "cosine", "orthogonalised")
 PLANE_WORDS = ("first", "second", "normalize", "batchnorm")
-Data = xarray.Dataset | Sequence[xarray.Dataset]
 
 
 @dataclass(frozen=True)
@@ -60,53 +57,14 @@ class Plane:
     off: Mapping[int, float]
 
 
-class SliceRecord:
-    """The runs of one network, one dataset a seed.
-
-    Args:
-        run: its name in the catalogue.
-        data: a dataset of a landscape experiment, with a leading ``seed`` dimension or without one, or one dataset a
-            seed.
-    """
-
-    def __init__(self, run: str, data: Data) -> None:
-        if isinstance(data, xarray.Dataset):
-            data = [data.isel(seed=i) for i in range(data.sizes["seed"])] if "seed" in data.dims else [data]
-        if not data:
-            raise ValueError(f"{run}: no dataset, expected at least one")
-        self.run = run
-        self.datasets = list(data)
-        self.seeds = [int(_told(d, "seed", i)) for i, d in enumerate(self.datasets)]
-
-    @property
-    def first(self) -> xarray.Dataset:
-        return self.datasets[0]
-
-    @cached_property
-    def parameters(self) -> dict[str, Any]:
-        parsed: dict[str, Any] = json.loads(self.first.attrs.get("parameters", "{}"))
-        return parsed
-
-    @property
-    def random_guess(self) -> float:
-        """log C, in nats."""
-        return float(_told(self.first, "random_guess", np.nan))
-
-    @property
-    def size(self) -> int:
-        """Number of parameters P; 0 where it is not recorded."""
-        return int(_told(self.first, "model_parameters", 0))
+class SliceRecord(RunRecord):
+    """The runs of one network in a landscape experiment, one dataset a seed."""
 
     @cached_property
     def final_epoch(self) -> int:
         """The last checkpoint."""
         kept = self.parameters.get("keep") or self.first["epoch"].values.tolist()
         return int(max(kept))
-
-    @cached_property
-    def title(self) -> str:
-        """The network in a few words: ``"ResNet-8, fine-tuned"``."""
-        return network_title(self.parameters)
 
     def epochs(self, name: str) -> list[int]:
         """Values of an epoch coordinate such as ``"hessian_epoch"``; none where the record lacks it."""
@@ -128,29 +86,9 @@ class SliceRecord:
         """The planes whose fields have the wanted values."""
         return [p for p in self.all_planes if _matches(p.fields, wanted)]
 
-    def of_each(self, name: str) -> list[np.ndarray]:
-        """A variable of every seed that has it."""
-        return [np.asarray(data[name].values) for data in self.datasets if name in data]
-
     def accuracy(self, kind: str = "test_accuracy") -> list[float]:
         """Of every seed's last checkpoint, where it was recorded."""
         return [float(values[-1]) for values in self.of_each(kind) if values.size]
-
-
-def network_title(parameters: Mapping[str, Any]) -> str:
-    """A network in a few words, from a run's parameters; its width stands in the scale note."""
-    model = str(parameters.get("model", "network")).removeprefix("torchvision:")
-    residual = re.fullmatch(r"resnet(\d+)", model)
-    options = dict(parameters.get("model_options") or {})
-    name = f"ResNet-{residual[1]}" if residual else NAMES.get(model, model)
-    parts = [name]
-    if options.get("activation"):
-        parts.append(str(options["activation"]))
-    if options.get("skip") is False:
-        parts.append("no shortcuts")
-    if parameters.get("pretrain"):
-        parts.append("fine-tuned")
-    return ", ".join(parts)
 
 
 def labels_of(curves: Iterable[Curve]) -> list[tuple[str, int]]:
@@ -216,10 +154,3 @@ def _matches(fields: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
         elif not np.isclose(found, value, rtol=1e-9, atol=1e-12, equal_nan=True):
             return False
     return True
-
-
-def _told(data: xarray.Dataset, name: str, default: Any) -> Any:
-    """An attribute, or a coordinate where seeds were stacked and differed in it."""
-    if name in data.attrs:
-        return data.attrs[name]
-    return data[name].item() if name in data.coords and data[name].ndim == 0 else default

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from . import gradient_oscillation_words, mining_words
-from .gradient_oscillation import Runs
-from .numbers_in_words import spread
-from .papers import is_mining
+from collections.abc import Callable
 
-__all__ = ["alt_text", "findings", "spread"]
+from . import gradient_oscillation_words, mining_words, walk_words
+from .numbers_in_words import spread
+from .papers import paper_of
+from .selection import Runs
+from .walk_tables import html_table
+
+__all__ = ["alt_text", "data_table", "findings", "spread"]
+
+Findings = Callable[[str, Runs], list[str]]
+
+FINDINGS: dict[str, Findings] = {
+    "GO": gradient_oscillation_words.findings,
+    "MINE": mining_words.findings,
+    "WALK": walk_words.findings,
+}
+# A description that says more than the findings in a row, and figures that are tables of numbers.
+DESCRIPTIONS: dict[str, Callable[[str, Runs], str]] = {"GO": gradient_oscillation_words.alt_text}
+TABLES: dict[str, Callable[[str, Runs], str]] = {"WALK-T01": html_table, "WALK-T02": html_table}
 
 
 def alt_text(figure_id: str, runs: Runs) -> str:
@@ -19,9 +33,10 @@ def alt_text(figure_id: str, runs: Runs) -> str:
     Raises:
         ValueError: as :func:`~landscape_helpers.figures.draw`.
     """
-    if is_mining(figure_id):
-        return " ".join(mining_words.findings(figure_id, runs))
-    return gradient_oscillation_words.alt_text(figure_id, runs)
+    paper = paper_of(figure_id)
+    if paper in DESCRIPTIONS:
+        return DESCRIPTIONS[paper](figure_id, runs)
+    return " ".join(FINDINGS[paper](figure_id, runs))
 
 
 def findings(figure_id: str, runs: Runs) -> list[str]:
@@ -29,5 +44,9 @@ def findings(figure_id: str, runs: Runs) -> list[str]:
 
     Of a figure that compares networks, the first sentence says what the others are about, one a network.
     """
-    words = mining_words if is_mining(figure_id) else gradient_oscillation_words
-    return words.findings(figure_id, runs)
+    return FINDINGS[paper_of(figure_id)](figure_id, runs)
+
+
+def data_table(figure_id: str, runs: Runs) -> str:
+    """A figure that is a table, as an HTML table for readers and screen readers; empty for every other figure."""
+    return TABLES[figure_id](figure_id, runs) if figure_id in TABLES else ""
