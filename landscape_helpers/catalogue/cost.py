@@ -2,7 +2,8 @@ r"""What a run costs, from the shape of its network, without building it.
 
 A forward pass takes 2 floating-point operations per multiply-accumulate, a gradient step 6 (the backward pass costs
 twice the forward one). Only convolutions and linear layers are counted: no normalisation, correlations or sharpness.
-What an experiment does besides descending is counted by :mod:`.landscape_cost`, :mod:`.singularity_cost` and :mod:`.walk_cost`.
+What an experiment does besides descending is counted by :mod:`.landscape_cost`, :mod:`.singularity_cost` and
+:mod:`.walk_cost`.
 """
 
 from __future__ import annotations
