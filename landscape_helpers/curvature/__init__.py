@@ -1,5 +1,6 @@
 """Curvature of an objective: leading eigenpairs of its Hessian, and what a finite step meets."""
 
+from .covariance import HessianDecomposition, hessian_decomposition
 from .density import SpectralDensity, spectral_density
 from .lanczos import Eigenpairs, OverflowedCurvature, both_ends, top_eigenpairs
 from .noise import LossChange, loss_change
@@ -11,12 +12,14 @@ from .trace import Trace, trace
 __all__ = [
     "Eigenpairs",
     "HessianAt",
+    "HessianDecomposition",
     "LossChange",
     "OverflowedCurvature",
     "Quadratic",
     "SpectralDensity",
     "Trace",
     "both_ends",
+    "hessian_decomposition",
     "loss_change",
     "quadratic_model",
     "secant_curvature",
