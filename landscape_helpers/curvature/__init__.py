@@ -8,8 +8,10 @@ from .operator import HessianAt
 from .quadratic import Quadratic, quadratic_model, segments
 from .secant import secant_curvature
 from .trace import Trace, trace
+from .tracking import EigenTracker
 
 __all__ = [
+    "EigenTracker",
     "Eigenpairs",
     "HessianAt",
     "HessianDecomposition",
