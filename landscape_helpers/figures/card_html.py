@@ -20,7 +20,7 @@ from .card_style import STYLE
 from .evidence import Evidence, Row
 from .image import DPI, Encoded, render, webp
 from .papers import draw
-from .words import alt_text, findings
+from .words import alt_text, data_table, findings
 
 # A verdict is a word and a mark as well as a colour.
 MARKS = {"reproduced": "\u2713", "partly": "\u25d0", "not reproduced": "\u2717", "not run": "\u25cb"}
@@ -42,6 +42,8 @@ def card_html(
     picture = _pictures(shown, images) if shown and images else empty
     parts = [picture, f"<figcaption>{caption}</figcaption>", _three(figure, shown, reason)]
     if shown is not None:
+        # A table in the picture is a table in the page too, for those who read it by ear or copy from it.
+        parts.append(data_table(figure.id, shown.runs))
         parts += [_checks(shown.rows), _scale(shown), _provenance(shown)]
     if here is not None:
         parts.append(_folded(here))
@@ -158,14 +160,24 @@ def _run(name: str, spec: RunSpec, datasets: Sequence[xarray.Dataset]) -> str:
     first = datasets[0].attrs
     parameters = ", ".join(f"{key}: {_compact(value)}" for key, value in spec.parameters.items())
     entries = [
-        ("network", f"{spec.network}, {int(first['model_parameters']):,} parameters"),
-        ("parameters", parameters),
-        ("data", f"{first['data_name']}, {int(first['data_n']):,} images, sha256 {first['data_sha256']}"),
-        ("versions", f"landscape_helpers {first['package_version']}, torch {first['torch_version']}"),
+        *_network_and_data(spec, first, parameters),
         ("computed on", f"{first['device']}, {first['dtype']}"),
         *((f"seed {d.attrs['seed']}", _seed(d)) for d in datasets),
     ]
     return f'<p class="lh-head">{escape(name)}</p><dl>{_definitions(entries)}</dl>'
+
+
+def _network_and_data(spec: RunSpec, first: Mapping[str, Any], parameters: str) -> list[tuple[str, str]]:
+    """What was trained on what, and by which versions; an experiment without a network has parameters alone."""
+    ours = f"landscape_helpers {first['package_version']}"
+    if "model_parameters" not in first:
+        return [("problem", spec.network), ("parameters", parameters), ("versions", ours)]
+    return [
+        ("network", f"{spec.network}, {int(first['model_parameters']):,} parameters"),
+        ("parameters", parameters),
+        ("data", f"{first['data_name']}, {int(first['data_n']):,} images, sha256 {first['data_sha256']}"),
+        ("versions", f"{ours}, torch {first['torch_version']}"),
+    ]
 
 
 def _seed(dataset: xarray.Dataset) -> str:

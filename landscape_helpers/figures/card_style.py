@@ -31,6 +31,8 @@ body[data-vscode-theme-kind*="dark"] .lh-card img.lh-light { display: none; }
 .lh-card table { width: 100%; border-collapse: collapse; margin: 0.6rem 0; font-size: 0.88em; table-layout: auto; }
 .lh-card th, .lh-card td { text-align: left; vertical-align: top; padding: 0.4rem 0.6rem; white-space: normal;
   border: 0; border-bottom: 1px solid var(--rule); background: none; }
+.lh-card tbody th { font-weight: 600; }
+.lh-card caption { caption-side: top; text-align: left; font-size: 1em; padding: 0.3rem 0.6rem; color: inherit; }
 .lh-card td code { overflow-wrap: anywhere; white-space: normal; background: none; padding: 0; border: 0;
   color: inherit; }
 .lh-card .lh-soft { color: var(--none); font-size: 0.92em; }
@@ -46,7 +48,7 @@ body[data-vscode-theme-kind*="dark"] .lh-card img.lh-light { display: none; }
 }
 @container (max-width: 36rem) {
   .lh-card thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-  .lh-card table, .lh-card tbody, .lh-card tr, .lh-card td { display: block; }
+  .lh-card table, .lh-card tbody, .lh-card tr, .lh-card td, .lh-card tbody th, .lh-card caption { display: block; }
   .lh-card tr { border-bottom: 1px solid var(--rule); padding: 0.3rem 0; }
   .lh-card td { border: 0; padding: 0.1rem 0; }
   .lh-card td[data-column]::before { content: attr(data-column) ": "; color: var(--none); }
