@@ -74,9 +74,10 @@ class Travel:
 
 
 def _dot(a: torch.Tensor, b: torch.Tensor) -> float:
-    value = float(torch.dot(a, b))
+    # In main memory NumPy's dot product, the one that GradientCorrelation takes: the two record equal norms.
+    value = float(np.vdot(a.numpy(), b.numpy())) if a.device.type == "cpu" else float(torch.dot(a, b))
     # A diverging run's vectors multiply to more than single precision holds.
-    return value if math.isfinite(value) else float(torch.dot(a.double(), b.double()))
+    return value if math.isfinite(value) or a.dtype == torch.float64 else _dot(a.double(), b.double())
 
 
 def _norm(a: torch.Tensor) -> float:

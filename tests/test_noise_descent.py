@@ -1,0 +1,82 @@
+"""Isotropic noise and the largest gradient variance against their definitions."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from landscape_helpers import Objective
+from landscape_helpers.descent import IsotropicNoise, largest_gradient_variance, sgd
+
+
+def problem(batchnorm="batch", with_norm=False, n=30, dtype=torch.float64):
+    torch.manual_seed(0)
+    norm = [nn.BatchNorm2d(3)] if with_norm else []
+    layers = [nn.Conv2d(2, 3, 3), *norm, nn.ReLU(), nn.Flatten(), nn.Linear(12, 4)]
+    model = nn.Sequential(*layers).to(dtype)
+    return Objective(model, torch.randn(n, 2, 4, 4, dtype=dtype), torch.randint(4, (n,)), batch_size=8,
+                     batchnorm=batchnorm)  # fmt: skip
+
+
+@pytest.mark.parametrize("images", [None, 12])
+def test_the_largest_variance_is_that_of_samples_taken_one_by_one(images):
+    objective = problem()
+    x, y = (torch.cat(parts)[:images] for parts in zip(*((x, y) for _, x, y in objective.weighted()), strict=True))
+    gradients = torch.stack(
+        [Objective(objective.model, x[i : i + 1], y[i : i + 1]).gradient(objective.theta) for i in range(len(x))]
+    )
+    truth = float(gradients.var(0, correction=0).max())
+    assert largest_gradient_variance(objective, objective.theta, images) == pytest.approx(truth, rel=1e-10)
+
+
+def test_batchnorm_keeps_the_statistics_of_the_samples():
+    """The oracle puts them into running statistics by hand and freezes those."""
+    objective = problem(with_norm=True)
+    x, y = (torch.cat(parts) for parts in zip(*((x, y) for _, x, y in objective.weighted()), strict=True))
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 4)]
+    frozen = nn.Sequential(*layers).double()
+    inputs = frozen[0](x).detach()
+    frozen[1].running_mean.copy_(inputs.mean((0, 2, 3)))
+    frozen[1].running_var.copy_(inputs.var((0, 2, 3), correction=0))
+    gradients = torch.stack(
+        [Objective(frozen, x[i : i + 1], y[i : i + 1], batchnorm="frozen").gradient(objective.theta) for i in range(30)]
+    )
+    truth = float(gradients.var(0, correction=0).max())
+    assert largest_gradient_variance(objective, objective.theta, None) == pytest.approx(truth, rel=1e-10)
+
+
+@pytest.mark.parametrize("images", [1, 31])
+def test_a_variance_needs_samples_that_are_there(images):
+    objective = problem()
+    with pytest.raises(ValueError, match=f"images must lie between 2 and the number of samples 30, got {images}"):
+        largest_gradient_variance(objective, objective.theta, images)
+
+
+def test_draws_depend_on_seed_and_step_alone():
+    like = torch.zeros(20_000)
+    noise = IsotropicNoise(0.25, 3)
+    first = noise.draw(7, like)
+    noise.draw(8, like)
+    assert torch.equal(noise.draw(7, like), first)
+    assert not torch.equal(noise.draw(8, like), first)
+    assert not torch.equal(IsotropicNoise(0.25, 4).draw(7, like), first)
+    # Twenty thousand draws: four standard errors of mean and variance.
+    assert abs(float(first.mean())) < 4 * 0.5 / np.sqrt(20_000)
+    assert abs(float(first.var()) / 0.25 - 1) < 4 * np.sqrt(2 / 20_000)
+    assert IsotropicNoise(0.0).draw(0, like).abs().max() == 0
+
+
+def test_noise_is_added_to_every_gradient():
+    objective, noise = problem(), IsotropicNoise(0.01, 5)
+    result = sgd(objective, objective.theta, 0.1, 3, None, noise=noise)
+    theta = objective.theta
+    for t in range(3):
+        theta = theta - 0.1 * (objective.gradient(theta) + noise.draw(t, theta))
+    assert torch.allclose(result.theta, theta, rtol=1e-12)
+
+
+@pytest.mark.parametrize("variance", [-0.1, float("nan"), float("inf")])
+def test_a_variance_below_zero_is_refused(variance):
+    with pytest.raises(ValueError, match="variance of the noise must be a finite number of at least 0"):
+        IsotropicNoise(variance)
