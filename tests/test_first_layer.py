@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from landscape_helpers.curvature import HessianAt, top_eigenpairs
+from landscape_helpers.curvature import HessianAt, both_ends, top_eigenpairs
 from landscape_helpers.curvature.first_layer import FirstLayerSubspace
 from landscape_helpers.curvature.krylov import KrylovSpace
-from landscape_helpers.curvature.subspace_pairs import _outside_scale
+from landscape_helpers.curvature.subspace_pairs import _outside_scales
 from landscape_helpers.objective import Objective
 
 D, H, N = 520, 3, 300
@@ -68,8 +68,8 @@ def test_every_product_is_part_of_a_plain_one(activation, bias):
 
 
 @functools.cache
-def dense() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    objective = objective_of(*data(), nn.ReLU)
+def dense(noise: float = 0.1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    objective = objective_of(*data(noise=noise), nn.ReLU)
     H = objective.hvp(objective.theta.float().double(), torch.eye(objective.parameters, dtype=torch.float64)).numpy()
     return H, *np.linalg.eigh((H + H.T) / 2)
 
@@ -95,6 +95,25 @@ def test_pairs_agree_with_the_dense_hessian(which, dtype):
     assert (pairs.residuals <= 1e-3 * abs(pairs.values)).all()
     gap = abs(truth[4] - truth[5])
     assert np.linalg.norm(V - axes[:, :5] @ (axes[:, :5].T @ V), 2) <= 2 * np.linalg.norm(residuals) / gap
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("noise", [0.03, 0.1])  # with 0.1 the negative end asks for more than the subspace has
+def test_both_ends_agree_with_the_dense_hessian(noise, dtype):
+    objective = objective_of(*data(noise=noise), nn.ReLU, dtype)
+    theta = objective.theta.float().to(dtype)
+    ends = both_ends(objective, theta, 5, tol=1e-3)
+    H, truth, _ = dense(noise)
+    for pairs, exact in zip(ends, (truth[::-1][:5], truth[:5]), strict=True):
+        assert pairs.converged and (pairs.cheap_products > 0) is (noise < 0.1)
+        np.testing.assert_allclose(pairs.values, exact, rtol=1e-5)
+        V = pairs.vectors.double().numpy()
+        residuals = np.linalg.norm(H @ V - V * pairs.values, axis=0)
+        assert (residuals <= 1.01 * pairs.residuals + 1e-6 * abs(truth).max()).all()
+        assert (pairs.residuals <= 1e-3 * abs(pairs.values)).all()
+    V = torch.cat([pairs.vectors for pairs in ends], 1).double().numpy()
+    np.testing.assert_allclose(V.T @ V, np.eye(10), atol=1e-5)
+    assert ends[0].products == ends[1].products and ends[0].cheap_products == ends[1].cheap_products
 
 
 def test_data_without_preferred_directions_go_the_plain_way():
@@ -142,7 +161,7 @@ def test_curvature_hidden_off_the_leading_directions_is_found():
     for _ in range(60):
         inside.extend()
     assert inside.pairs(6, "LA", 1.0).values[-1] < 0.5 * truth[-6]  # restricted to the subspace it looks different
-    assert _outside_scale(subspace, "LA", 0) > 0.9 * truth[-6]
+    assert _outside_scales(subspace, ["LA"], 0)[0] > 0.9 * truth[-6]
     pairs = top_eigenpairs(objective, theta, 6, tol=1e-3)
     assert pairs.cheap_products == 0
     np.testing.assert_allclose(pairs.values, truth[::-1][:6], rtol=1e-4)

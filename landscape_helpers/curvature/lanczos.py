@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from ..objective import Objective
-from .extremes import End, Extremes, extremes
+from .extremes import End, extremes
 from .first_layer import FirstLayerSubspace
 from .krylov import FLOOR, OverflowedCurvature
 from .operator import HessianAt
-from .subspace_pairs import LEAST_PAIRS, LEAST_TOLERANCE, LOOKS, subspace_pairs
+from .subspace_pairs import LEAST_PAIRS, LEAST_TOLERANCE, full_products, subspace_pairs
 
 __all__ = ["FLOOR", "Eigenpairs", "OverflowedCurvature", "both_ends", "top_eigenpairs"]
 
@@ -83,22 +84,9 @@ def top_eigenpairs(
         ValueError: k outside 1..P, an unknown ``which``, a start of the wrong length or of zero norm.
         OverflowedCurvature: a Hessian-vector product is not finite.
     """
-    _check_k(objective, k)
     if which not in ("LA", "SA"):
         raise ValueError(f"which must be 'LA' (largest algebraic) or 'SA' (smallest), got {which!r}")
-    first = _first_vector(objective, start, seed)
-    with HessianAt(objective, theta, memory=memory) as hessian:
-        if start is None and k >= LEAST_PAIRS and tol >= LEAST_TOLERANCE and 2 * k + LOOKS <= max_products:
-            subspace = FirstLayerSubspace.of(hessian.way(), seed)
-            if subspace is not None:
-                found = subspace_pairs(subspace, first, k, which, tol, max_products, seed)
-                if found is not None and found.converged:
-                    hessian.count(found.products)
-                    return Eigenpairs(
-                        found.values, found.vectors, found.residuals, found.products, True, found.cheap_products
-                    )
-        all_found = extremes(hessian.product, first, [which], k, tol, max_products, seed)
-        return _eigenpairs(all_found, all_found.ends[0])
+    return _pairs_at(objective, theta, k, [which], tol, start, max_products, seed, memory)[0]
 
 
 def both_ends(
@@ -114,21 +102,45 @@ def both_ends(
 ) -> tuple[Eigenpairs, Eigenpairs]:
     """The k largest and the k smallest eigenvalues with eigenvectors, from one Krylov space.
 
-    Lanczos approaches both ends at once, so the second costs only what the slower end needs more. Arguments and errors
-    as in :func:`top_eigenpairs`; the two share their ``products``, which are counted in both.
+    Lanczos approaches both ends at once, so the second costs only what the slower end needs more. Arguments, errors and
+    the way by the range of the data as in :func:`top_eigenpairs`; the two share their products, which are counted in
+    both, and their vectors are orthogonal to each other as well.
 
     Returns:
         (largest, smallest). With 2 k > P the two overlap.
     """
+    top, bottom = _pairs_at(objective, theta, k, ["LA", "SA"], tol, start, max_products, seed, memory)
+    return top, bottom
+
+
+def _pairs_at(
+    objective: Objective,
+    theta: torch.Tensor,
+    k: int,
+    which: Sequence[str],
+    tol: float,
+    start: torch.Tensor | None,
+    max_products: int,
+    seed: int,
+    memory: int | None,
+) -> list[Eigenpairs]:
     _check_k(objective, k)
     first = _first_vector(objective, start, seed)
+    in_range = start is None and k >= LEAST_PAIRS and tol >= LEAST_TOLERANCE
     with HessianAt(objective, theta, memory=memory) as hessian:
-        found = extremes(hessian.product, first, ["LA", "SA"], k, tol, max_products, seed)
-        return _eigenpairs(found, found.ends[0]), _eigenpairs(found, found.ends[1])
+        if in_range and full_products(k, len(which)) <= max_products:
+            subspace = FirstLayerSubspace.of(hessian.way(), seed)
+            if subspace is not None:
+                cheap = subspace_pairs(subspace, first, k, which, tol, max_products, seed)
+                if cheap is not None and cheap.converged:
+                    hessian.count(cheap.products)
+                    return [_eigenpairs(end, cheap.products, cheap.cheap_products) for end in cheap.ends]
+        found = extremes(hessian.product, first, which, k, tol, max_products, seed)
+        return [_eigenpairs(end, found.products) for end in found.ends]
 
 
-def _eigenpairs(found: Extremes, end: End) -> Eigenpairs:
-    return Eigenpairs(end.values, end.vectors, end.residuals, found.products, end.converged)
+def _eigenpairs(end: End, products: int, cheap_products: int = 0) -> Eigenpairs:
+    return Eigenpairs(end.values, end.vectors, end.residuals, products, end.converged, cheap_products)
 
 
 def _check_k(objective: Objective, k: int) -> None:

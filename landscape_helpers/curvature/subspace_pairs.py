@@ -11,12 +11,13 @@ because the part of :math:`Hz` outside Q, which is of third order, enters the re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from .extremes import extremes
+from .extremes import End, extremes
 from .first_layer import FirstLayerSubspace, Image
 from .krylov import FLOOR, KrylovSpace
 
@@ -33,87 +34,123 @@ OUTSIDE_SHARE = 0.5
 
 @dataclass(frozen=True)
 class SubspacePairs:
-    """The k pairs asked for: values (k,), vectors (P, k), bounds on the residuals (k,); products full and cheap."""
+    """The k pairs of each end asked for, whose residuals are bounds; products full and cheap."""
 
-    values: np.ndarray
-    vectors: torch.Tensor
-    residuals: np.ndarray
-    converged: bool
+    ends: tuple[End, ...]
     products: int
     cheap_products: int
 
+    @property
+    def converged(self) -> bool:
+        return all(end.converged for end in self.ends)
+
+
+def full_products(k: int, ends: int) -> int:
+    """Exact Hessian-vector products that the pairs of so many ends take, whatever the network."""
+    return 2 * k * ends + LOOKS
+
 
 def subspace_pairs(
-    subspace: FirstLayerSubspace, start: torch.Tensor, k: int, which: str, tol: float, max_products: int, seed: int
+    subspace: FirstLayerSubspace,
+    start: torch.Tensor,
+    k: int,
+    which: Sequence[str],
+    tol: float,
+    max_products: int,
+    seed: int,
 ) -> SubspacePairs | None:
-    """The k best pairs at one end, or None where the subspace turns out not to hold them.
+    """The k best pairs at each end, or None where the subspace turns out not to hold them.
+
+    The vectors of all ends together are orthonormal.
 
     Args:
         subspace: of the first layer.
         start: first vector (P,).
         k: how many; at most the subspace's dimension.
-        which: "LA" or "SA".
+        which: the ends, "LA" and "SA" or one of them.
         tol: bound on the residuals relative to their eigenvalues, as in :func:`top_eigenpairs`.
         max_products: in the subspace, as many as of full ones.
         seed: of the sketch and of the look outside.
     """
     first = subspace.coordinates(start)
-    found = extremes(subspace.product, first / first.norm(), [which], k, INNER * tol, max_products, seed)
-    inner, scale = found.ends[0], found.scale
-    if not inner.converged:
+    found = extremes(subspace.product, first / first.norm(), which, k, INNER * tol, max_products, seed)
+    if not all(inner.converged for inner in found.ends) or _meet(found.ends):
         return None
-    least = np.abs(inner.values).min()
-    if np.ptp(np.sign(inner.values)) or least < FLOOR * scale:
-        return None  # pairs around zero: the correction divides by the eigenvalue
-    if _outside_scale(subspace, which, seed) > OUTSIDE_SHARE * least:
+    least = [float(np.abs(inner.values).min()) for inner in found.ends]
+    for inner, smallest in zip(found.ends, least, strict=True):
+        if np.ptp(np.sign(inner.values)) or smallest < FLOOR * found.scale:
+            return None  # pairs around zero: the correction divides by the eigenvalue
+    scales = _outside_scales(subspace, which, seed)
+    if any(scale > OUTSIDE_SHARE * smallest for scale, smallest in zip(scales, least, strict=True)):
         return None
-    Y = inner.vectors.T.contiguous()
+    theta = np.concatenate([inner.values for inner in found.ends])
+    Y = torch.cat([inner.vectors for inner in found.ends], 1).T.contiguous()
     inside, outside = subspace.products_inside(Y)
-    outside /= torch.as_tensor(inner.values.copy(), dtype=Y.dtype, device=Y.device)[:, None, None]
+    outside /= torch.as_tensor(theta, dtype=Y.dtype, device=Y.device)[:, None, None]
     image = subspace.products_outside(outside)
-    values, C, D, residuals = _rayleigh_ritz(Y, inside, outside.flatten(1), inner.values, image, which)
+    values, C, D, residuals = _rayleigh_ritz(Y, inside, outside.flatten(1), theta, image, k, which)
     Z = (D @ outside.flatten(1)).view_as(outside)
     vectors = torch.stack([subspace.lifted(row, z) for row, z in zip(C @ Y, Z, strict=True)])
-    small = residuals <= tol * np.maximum(np.abs(values), FLOOR * scale)
-    return SubspacePairs(values, vectors.T, residuals, bool(small.all()), 2 * k + LOOKS, found.products)
+    small = residuals <= tol * np.maximum(np.abs(values), FLOOR * found.scale)
+    ends = []
+    for i in range(len(which)):
+        own = slice(i * k, (i + 1) * k)
+        ends.append(End(values[own], vectors[own].T, residuals[own], bool(small[own].all())))
+    return SubspacePairs(tuple(ends), full_products(k, len(which)), found.products)
 
 
-def _outside_scale(subspace: FirstLayerSubspace, which: str, seed: int) -> float:
-    """The largest curvature off the subspace, of the sign that is asked for, as a few Lanczos steps see it."""
+def _meet(ends: Sequence[End]) -> bool:
+    """Whether the eigenvalues of two ends overlap: a pair may stand at both then, and the vectors be dependent."""
+    lows, highs = ([float(extreme(end.values)) for end in ends] for extreme in (np.min, np.max))
+    return len(ends) > 1 and max(lows) <= min(highs)
+
+
+def _outside_scales(subspace: FirstLayerSubspace, which: Sequence[str], seed: int) -> list[float]:
+    """The largest curvature off the subspace, of the sign of each end, as a few Lanczos steps see it."""
     generator = torch.Generator().manual_seed(seed + 1)
     start = torch.randn(subspace.weight.numel(), generator=generator, dtype=subspace.basis.dtype)
     start = start.to(subspace.basis.device)
     krylov = KrylovSpace(subspace.product_outside, start / start.norm(), LOOKS, seed)
     for _ in range(LOOKS):
         krylov.extend()
-    pair = krylov.pairs(1, which, 0.0)
-    return abs(float(pair.values[0])) + float(pair.residuals[0])
+    pairs = [krylov.pairs(1, end, 0.0) for end in which]
+    return [abs(float(pair.values[0])) + float(pair.residuals[0]) for pair in pairs]
 
 
 def _rayleigh_ritz(
-    Y: torch.Tensor, inside: torch.Tensor, Z: torch.Tensor, theta: np.ndarray, image: Image, which: str
+    Y: torch.Tensor,
+    inside: torch.Tensor,
+    Z: torch.Tensor,
+    theta: np.ndarray,
+    image: Image,
+    k: int,
+    which: Sequence[str],
 ) -> tuple[np.ndarray, torch.Tensor, torch.Tensor, np.ndarray]:
-    r"""Best pairs in the span of y (orthonormal, in the subspace) and z (outside), ``C Y + D Z``, with their residuals.
+    r"""The k best pairs of each end in the span of y (orthonormal, in the subspace) and z (outside), ``C Y + D Z``.
+
+    Returns:
+        Values, C, D and the residuals' bounds, one end after the other.
 
     With :math:`Hy=H_{in}+\vartheta z`, the residual of a combination is
     :math:`C H_{in}+D(Hz)_{in}-\lambda CY` inside and :math:`(C\vartheta-\lambda D)Z+D(Hz)_{out}` outside.
     """
-    k = len(Y)
+    rows = len(Y)
     gram_z = (Z @ Z.T).double().cpu().numpy()
     mixed = (Y @ image.inside.T).double().cpu().numpy()
-    gram = np.block([[np.eye(k), np.zeros((k, k))], [np.zeros((k, k)), gram_z]])
+    gram = np.block([[np.eye(rows), np.zeros((rows, rows))], [np.zeros((rows, rows)), gram_z]])
     own = (Y @ inside.T).double().cpu().numpy()
     form = np.block([[(own + own.T) / 2, mixed], [mixed.T, image.pairing.numpy()]])
     weights, axes = np.linalg.eigh(gram)
     kept = weights > 1e-10  # a z of norm below 1e-5 is rounding
     whiten = axes[:, kept] / np.sqrt(weights[kept])
     values, combinations = np.linalg.eigh(whiten.T @ form @ whiten)
-    order = np.argsort(values)[::-1][:k] if which == "LA" else np.argsort(values)[:k]
+    ascending = np.argsort(values)
+    order = np.concatenate([ascending[::-1][:k] if end == "LA" else ascending[:k] for end in which])
     values, mix = values[order], (whiten @ combinations[:, order]).T
-    C, D = (torch.as_tensor(part.copy(), dtype=Y.dtype, device=Y.device) for part in (mix[:, :k], mix[:, k:]))
+    C, D = (torch.as_tensor(part.copy(), dtype=Y.dtype, device=Y.device) for part in (mix[:, :rows], mix[:, rows:]))
     lam = torch.as_tensor(values.copy(), dtype=Y.dtype, device=Y.device)[:, None]
     within = (C @ inside + D @ image.inside - lam * (C @ Y)).double().norm(dim=1).cpu().numpy()
-    rest = mix[:, :k] * theta - values[:, None] * mix[:, k:]
+    rest = mix[:, :rows] * theta - values[:, None] * mix[:, rows:]
     outside = np.sqrt(np.einsum("ij,jk,ik->i", rest, gram_z, rest).clip(0))
     beyond = image.outside(D).double().cpu().numpy()
     return values, C, D, np.hypot(within, outside + beyond)
