@@ -107,11 +107,11 @@ def run(
             done = update
         loss, gradient = objective.loss_and_gradient(theta)
         parts = hessian_decomposition(objective, theta)
-        H, C, G, R = (np.asarray(m) for m in (parts.hessian, parts.covariance, parts.mean_outer, parts.residual))
-        norms = [float(np.linalg.norm(m)) for m in (H, C, G, R)]
+        H, C, R = parts.hessian, parts.covariance, parts.residual
+        norms = [float(np.linalg.norm(m)) for m in (H, C, parts.mean_square, R)]
         values = [loss, float(gradient.norm()), *norms]
         values += [float(np.linalg.norm(m, 2)) for m in (H, R)]
-        values += [float(np.linalg.norm(H - C - G - R)) / norms[0], float((H * C).sum()) / (norms[0] * norms[1])]
+        values += [parts.error, float((H * C).sum()) / (norms[0] * norms[1])]
         for name, value in zip(_UNITS, values, strict=True):
             rows[name].append(value)
         if progress is not None:
