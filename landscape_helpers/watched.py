@@ -20,6 +20,7 @@ OSCILLATING_SHARE = (0.15, "fifteen times the change of the simple CNN when its 
 VALLEY_SHARE = (0.2, "no run's share of interior minima moved by more when its rate changed by 1e-6")
 CLOSED_FORM = (1e-9, "rounding of thirty products")
 BASIN_SHARE = (0.35, "largest change among five networks when their rate changes by 1e-6: ResNet-20, no shortcuts")
+FIRST_EIGENVALUE = (0.02, "twice the square of the residual that the smoke runs ask for")
 
 
 def record_descent(metrics: Metrics, run: xarray.Dataset, name: str) -> None:
@@ -72,6 +73,21 @@ def record_bowl(metrics: Metrics, run: xarray.Dataset, name: str) -> None:
     metrics.record(f"{name}: largest error of a rate", error, *CLOSED_FORM)
 
 
+def record_edge(metrics: Metrics, run: xarray.Dataset, name: str) -> None:
+    """The first losses of a full-batch descent, and the curvature where it starts."""
+    for k in (0, 10):
+        metrics.record(f"{name}: loss at step {k}", float(run.loss[k]), *EARLY_LOSS, relative=True)
+    largest = float(run.eigenvalue[0, 0])
+    metrics.record(f"{name}: largest eigenvalue at the start", largest, *FIRST_EIGENVALUE, relative=True)
+
+
+def record_flow(metrics: Metrics, run: xarray.Dataset, name: str) -> None:
+    """The first losses of a gradient flow, and the curvature where it starts."""
+    for k in (0, 10):
+        metrics.record(f"{name}: loss at step {k}", float(run.loss[k]), *EARLY_LOSS, relative=True)
+    metrics.record(f"{name}: lambda_1 at the start", float(run.lambda_1[0]), *FIRST_EIGENVALUE, relative=True)
+
+
 WATCHED: dict[str, Callable[[Metrics, xarray.Dataset, str], None]] = {
     "gradient_oscillation": record_descent,
     "landscape_slices": record_slices,
@@ -80,4 +96,6 @@ WATCHED: dict[str, Callable[[Metrics, xarray.Dataset, str], None]] = {
     "walk": record_walk,
     "hessian_covariance": record_matrices,
     "quadratic_bowl": record_bowl,
+    "edge_of_stability": record_edge,
+    "gradient_flow": record_flow,
 }
