@@ -74,6 +74,8 @@ def test_the_paper_scale_is_the_papers_setting() -> None:
 
 def test_the_learning_rate_is_the_papers_at_every_scale() -> None:
     for run in CATALOGUE.runs.values():
+        if run.experiment == "edge_of_stability":
+            continue  # at the smallest rate 400,000 steps: reduced in the paper's ratios, see test_catalogue_sing
         assert len({scale.parameters.get("lr") for scale in run.scales.values()}) == 1, run.name
 
 
