@@ -77,11 +77,11 @@ def _spectra(records: Records) -> list[str]:
             continue
         _, norms = spectral_norm(record)
         validation = record.over("validation_accuracy", "evaluation")[1]
+        edge = f"2/\u03b7 = {number(2 / record.rate)}"
         told.append(
-            f"{record.title}, \u03b7 = {record.rate:g}: the spectral norm starts at {spread(norms[:, 0], '.3g')}, "
-            f"is lowest at {spread(np.nanmin(norms, 1), '.3g')} and ends at {spread(norms[:, -1], '.3g')}, with "
-            f"2/\u03b7 = {number(2 / record.rate)}; validation accuracy {percent(np.nanmax(validation, 1))} at best and "
-            f"{percent(validation[:, -1])} at the end"
+            f"{record.title}, \u03b7 = {record.rate:g}: the spectral norm starts at {spread(norms[:, 0], '.3g')}, is "
+            f"lowest at {spread(np.nanmin(norms, 1), '.3g')} and ends at {spread(norms[:, -1], '.3g')}, with {edge}; "
+            f"validation accuracy {percent(np.nanmax(validation, 1))} at best, {percent(validation[:, -1])} at the end"
         )
     return told
 
