@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ..shapes import PowerLaw, max_slope_near_zero, power_law
 from .record import Array, NotRecorded, Record
 from .registry import register
 
@@ -60,20 +61,19 @@ def cusp_positive_share(r: Record) -> float:
 @register
 def cusp_slope(r: Record, *, within: float = FAR) -> float:
     """Largest |dL/dDelta| between neighbouring points no further from the peak of curvature than ``within``."""
-    delta, change = profile_of(r, within)
-    return float(np.max(np.abs(np.diff(change) / np.diff(delta))))
+    return max_slope_near_zero(*profile_of(r, within), within=within)
 
 
 @register
 def cusp_exponent(r: Record, *, low: float = NEAR, high: float = FAR) -> float:
     """p of |change| = c |Delta|^p over a range of distances, the mean of both sides (SING-F06)."""
-    return _fit(r, low, high)[0]
+    return _fit(r, low, high).exponent
 
 
 @register
 def cusp_exponent_error(r: Record, *, low: float = NEAR, high: float = FAR) -> float:
     """Standard error of :func:`cusp_exponent`."""
-    return _fit(r, low, high)[1]
+    return _fit(r, low, high).error
 
 
 def profile_of(r: Record, far: float) -> tuple[Array, Array]:
@@ -88,17 +88,5 @@ def profile_of(r: Record, far: float) -> tuple[Array, Array]:
     return delta[inside], change[inside]
 
 
-def _fit(r: Record, low: float, high: float) -> tuple[float, float]:
-    """Exponent and standard error, each side fitted by itself; NaN where a side has too few points to fit."""
-    delta, change = profile_of(r, high)
-    sides = []
-    for side in (delta <= -low, delta >= low):
-        x, y = np.log(np.abs(delta[side])), np.log(np.abs(change[side]))
-        used = np.isfinite(x) & np.isfinite(y)
-        if used.sum() < 3:
-            return math.nan, math.nan
-        x, y = x[used] - x[used].mean(), y[used] - y[used].mean()
-        p = float(x @ y / (x @ x))
-        sides.append((p, math.sqrt(float((y - p * x) @ (y - p * x)) / (len(x) - 2) / float(x @ x))))
-    (left, left_error), (right, right_error) = sides
-    return (left + right) / 2, math.hypot(left_error, right_error) / 2
+def _fit(r: Record, low: float, high: float) -> PowerLaw:
+    return power_law(*profile_of(r, high), low=low, high=high)
