@@ -289,7 +289,7 @@ def test_mean_heights_are_those_of_a_plain_loop() -> None:
     for run in data("resnet56-sgd-rate-0.3"):
         rows = run["step_loss"].values[run["update_epoch"].values == 1]
         means.append(np.mean([(row[0] + row[-1]) / 2 - min(row) for row in rows]))
-    assert cells[0].ours == f"{np.median(means):.2g}"
+    assert cells[0].ours == f"{np.median(means):#.2g}"
     assert cells[0].paper == "0.0380"
 
 

@@ -51,7 +51,7 @@ class Marks:
 
 def new_figure(height: float, heading: str, scale_note: str, theme: Theme) -> Figure:
     """A transparent figure WIDTH wide whose top says what was run, and at which scale."""
-    note = textwrap.wrap(scale_note, 118)
+    note = textwrap.wrap(scale_note, 118, break_on_hyphens=False)
     top = 0.30 + 0.17 * len(note)
     bottom = 0.34
     figure = Figure(figsize=(WIDTH, height + top + bottom), layout="constrained")

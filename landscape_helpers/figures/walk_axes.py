@@ -35,8 +35,8 @@ def log_ticks(axis: Axis, most: int = 6) -> None:
 
 
 def log_ticks_between(axis: Axis, least: float, most: float) -> None:
-    """Powers of ten, and 2 and 5 between them where there are fewer than three of the former."""
-    if most / least >= 1e3:
+    """Powers of ten, and 2 and 5 between them where the former would be one or two."""
+    if most / least >= 200:
         log_ticks(axis)
         return
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=10))

@@ -19,6 +19,7 @@ from .walk_sweeps import stacked
 from .walk_trajectory import UPDATES, loss_along, trajectory_key, window_for
 
 Records = Mapping[str, WalkRecord]
+DASHES = (0, (5, 1.5))
 SETTLED = 20  # updates after which the paper reads the cosine of full-batch descent
 COLUMNS = ("loss by updates", "loss by distance", "cosine by updates", "cosine by distance")
 
@@ -48,7 +49,7 @@ def equal_terms(records: Records, note: str, theme: Theme) -> Figure:
     for ax in axes[:, 2]:
         ax.set_ylabel("cosine")
     handles: list[Handle] = [
-        Line2D([], [], color=theme.series[1], linewidth=1.4),
+        Line2D([], [], color=theme.series[1], linewidth=1.4, linestyle=DASHES),
         Line2D([], [], color=theme.series[0], linewidth=1.4),
     ]
     add_key(figure, (handles, ["GD, the whole set", "SGD, mini-batches (loss: of the whole set; thin: other seeds)"]))
@@ -74,7 +75,10 @@ def _path(ax: Axes, record: WalkRecord, column: int, theme: Theme) -> bool:
         y = window.iterates if column < 2 else data["cosine"].values[at]
         x = data["distance"].values[at] if column % 2 else at
         width, alpha = (1.4, 1.0) if seed == 0 else (0.7, 0.5)
-        ax.plot(x, y, color=colour, linewidth=width, alpha=alpha, zorder=3 if seed == 0 else 2.5)
+        # Where both do the same, the dashes on top leave the line beneath to be seen.
+        style, above = (DASHES, 0.2) if record.batch is None else ("-", 0.0)
+        order = above + (3 if seed == 0 else 2.5)
+        ax.plot(x, y, color=colour, linewidth=width, alpha=alpha, linestyle=style, zorder=order)
     return True
 
 

@@ -58,7 +58,7 @@ _SWEEP = "The paper's batch sizes and rates are lost with its legends; these are
 REMARKS: dict[str, str] = {
     **dict.fromkeys(("WALK-F04", "WALK-F22", "WALK-F23", "WALK-F24"), _SWEEP),
     **dict.fromkeys(("WALK-F06", "WALK-F27"), "The paper's end values are lost; peaks are chosen from a small grid."),
-    "WALK-X02": "The quadratic has the slopes that were measured at both ends of the step.",
+    "WALK-X02": "The quadratic has the slopes that the gradients give at both ends of the step.",
 }
 
 

@@ -14,7 +14,7 @@ from ..shapes import valley
 from .canvas import Handle, add_key, new_figure
 from .panel_table import table
 from .style import Theme
-from .walk_axes import headed, log_ticks
+from .walk_axes import headed, log_ticks_between
 from .walk_record import WalkRecord
 
 Records = Mapping[str, WalkRecord]
@@ -122,7 +122,7 @@ def _scatter(ax: Axes, record: WalkRecord, pairs: Pairs, theme: Theme) -> str:
     ax.set_xlim(*ends)
     ax.set_ylim(*ends)
     for axis in (ax.xaxis, ax.yaxis):
-        log_ticks(axis)
+        log_ticks_between(axis, *ends)
     ax.grid(True, axis="both")
     told = f", measured / quadratic {pairs.ratio():.2g}" if np.isfinite(pairs.ratio()) else ""
     inside = f"{int(pairs.inside.sum()):,} of {len(kept):,} inside{told}"

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator
 from .canvas import Handle, add_key, curve, new_figure
 from .numbers_in_words import number
 from .style import Theme
-from .walk_axes import add_range, count_axis, headed
+from .walk_axes import add_range, count_axis, headed, log_ticks_between
 from .walk_record import WalkRecord, moving_average
 from .walk_sweeps import stacked
 from .walk_trajectory import heading_of
@@ -104,6 +104,7 @@ def _losses(ax: Axes, runs: list[WalkRecord], theme: Theme) -> None:
         top = max(top, float(np.nanmax(np.where(np.isfinite(values), values, np.nan))))
     if top > SPIKE * start:
         ax.set_yscale("log")
+        log_ticks_between(ax.yaxis, *ax.get_ylim())
     else:
         ax.set_ylim(bottom=0)
     ax.set_ylabel("training loss (nats" + (", log scale)" if top > SPIKE * start else ")"))
@@ -139,12 +140,14 @@ def _distances(ax: Axes, runs: list[WalkRecord], theme: Theme) -> None:
     reached = stacked([np.nanmax(r.over("distance")[1], axis=1) for r in runs])
     medians = np.nanmedian(reached, axis=1)
     for i, record in enumerate(runs):
-        _draw(ax, *record.over("distance"), i, theme)
+        steps, values = record.over("distance")
+        _draw(ax, steps[1:], values[:, 1:], i, theme)  # at the start it is 0, which no logarithmic axis has
     if medians.max() > 20 * max(medians.min(), 1e-12):
         ax.set_yscale("log")
-        firsts = [float(np.nanmin(np.where(v > 0, v, np.nan))) for v in (r.over("distance")[1] for r in runs)]
-        ax.set_ylim(max(min(firsts), medians.max() / 1e4), medians.max() * 1.6)
+        lowest = min(float(np.nanmin(r.over("distance")[1][:, 1])) for r in runs)
+        ax.set_ylim(max(lowest / 1.3, medians.max() / 1e4), medians.max() * 1.6)
+        log_ticks_between(ax.yaxis, *ax.get_ylim())
     else:
         ax.set_ylim(bottom=0)
-    ax.set_ylabel("distance from initialisation")
+    ax.set_ylabel("distance from\ninitialisation" + (" (log scale)" if ax.get_yscale() == "log" else ""))
     headed(ax, "Distance", f"final norms \u2016\u03b8\u2016 in the order of the key: {norms_in_words(runs)}")

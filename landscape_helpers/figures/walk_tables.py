@@ -139,14 +139,16 @@ def _height(record: WalkRecord, epoch: int) -> Cell:
     windows = windows_of(record, epoch)
     means = [float(w.heights.mean()) for w in windows]
     paper = NOTHING if reported is None else f"{reported[EPOCHS.index(epoch)]:.4f}"
-    return _cell(paper, means, ".2g", "")
+    return _cell(paper, means, "#.2g", "")
 
 
 def _cell(paper: str, values: Sequence[float], form: str, aside: str) -> Cell:
     """Ours with its range over seeds."""
     if not values:
         return Cell(paper, "not sampled")
-    middle, low, high = (number(v, form) for v in (float(np.median(values)), min(values), max(values)))
+    middle, low, high = (
+        number(v, form).removesuffix(".") for v in (float(np.median(values)), min(values), max(values))
+    )
     asides = (f"{low} to {high}" if low != high else "", aside)
     return Cell(paper, middle, tuple(filter(None, asides)))
 
