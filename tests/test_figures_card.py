@@ -17,7 +17,7 @@ from landscape_helpers.catalogue import load_catalogue
 from landscape_helpers.claims import ledger
 from landscape_helpers.figures import draw
 from landscape_helpers.figures.card import Card, card
-from landscape_helpers.figures.card_html import pictures
+from landscape_helpers.figures.card_html import _checks, pictures
 from landscape_helpers.figures.image import DPI, png, webp
 from landscape_helpers.store import Store
 
@@ -225,6 +225,41 @@ def test_a_run_that_ended_early_says_so(store):
     fill(store, "cnn", "smoke", (0,), ends_at=36, status="loss became non-finite at step 37")
     text = Page(card("GO-F02", store=store).html).text
     assert text.count("loss became non-finite at step 37") >= 2  # in the findings and in the provenance
+
+
+def check_row(name: str, *remarks: str) -> dict:
+    return {"id": name, "statement": name, "measured": {}, "expected": "", "verdict": "partly"} | {
+        "reason": "; ".join(remarks)
+    }
+
+
+def test_a_long_remark_that_several_checks_share_stands_once_below_the_table():
+    long, other = "the first 400 of 1,500 steps of <every> network", "thresholds that were fixed before any of the runs"
+    html = _checks([
+        check_row("A", long, "seed 1 ended early"),
+        check_row("B", "seed 1 ended early", long, other),
+        check_row("C", other),
+        check_row("D", "a long remark of which no other check knows anything at all"),
+        check_row("E"),
+    ])  # fmt: skip
+    page = Page(html)
+    for remark in (long, other):
+        assert page.text.count(remark) == 1 and page.text.index(remark) > page.text.index("E")
+    cells = re.findall(r'<div class="lh-soft">(.*?)</div>', html)
+    assert cells == [
+        "seed 1 ended early; remark 1",
+        "seed 1 ended early; remarks 1, 2",
+        "remark 2",
+        "a long remark of which no other check knows anything at all",
+    ]
+    assert [page.text.count(f"Remark {number}") for number in (1, 2, 3)] == [1, 1, 0]
+
+
+def test_without_shared_remarks_a_table_is_all_there_is():
+    assert _checks([check_row("A", "only here is this long remark to be found, once"), check_row("B")]).endswith(
+        "</table>"
+    )
+    assert _checks([]) == ""
 
 
 def test_text_from_results_cannot_become_markup(store):

@@ -25,6 +25,8 @@ from .words import alt_text, data_table, findings
 # A verdict is a word and a mark as well as a colour.
 MARKS = {"reproduced": "\u2713", "partly": "\u25d0", "not reproduced": "\u2717", "not run": "\u25cb"}
 COLUMNS = ("Check", "Measured", "Expected", "Verdict")
+# A reason is made of remarks. One of this many characters that several checks share stands once, below their table.
+SEPARATOR, LONG = "; ", 40
 # Pictures in a folded part are looked at less: they are stored smaller.
 FOLDED_DPI = 110
 
@@ -110,10 +112,34 @@ def _checks(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
     head = "".join(f'<th scope="col">{column}</th>' for column in COLUMNS)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(map(_check, rows))}</tbody></table>"
+    shared = _shared([str(row["reason"]) for row in rows])
+    body = "".join(_check(row, shared) for row in rows)
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    if not shared:
+        return table
+    notes = _definitions((f"Remark {number}", remark) for remark, number in shared.items())
+    return f'{table}<dl class="lh-soft">{notes}</dl>'
 
 
-def _check(row: Row) -> str:
+def _shared(reasons: Sequence[str]) -> dict[str, int]:
+    """Long remarks that stand in several reasons, numbered in the order in which they appear."""
+    remarks = [set(reason.split(SEPARATOR)) for reason in reasons]
+    counts = Counter(remark for own in remarks for remark in own)
+    found = [r for reason in reasons for r in reason.split(SEPARATOR) if counts[r] > 1 and len(r) >= LONG]
+    return {remark: number for number, remark in enumerate(dict.fromkeys(found), 1)}
+
+
+def _reason(reason: str, shared: Mapping[str, int]) -> str:
+    """A row's remarks, those below the table by their numbers."""
+    remarks = reason.split(SEPARATOR)
+    numbers = [str(shared[remark]) for remark in remarks if remark in shared]
+    own = [remark for remark in remarks if remark not in shared]
+    if numbers:
+        own.append(f"remark{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}")
+    return SEPARATOR.join(own)
+
+
+def _check(row: Row, shared: Mapping[str, int]) -> str:
     statement = f'{escape(row["statement"])} <span class="lh-soft lh-id">{escape(row["id"])}</span>'
     measured = "<br>".join(
         f"<code>{escape(name)}</code> {escape(_summary(values))}" for name, values in row["measured"].items()
@@ -121,7 +147,7 @@ def _check(row: Row) -> str:
     measured = measured or "\u2013"
     verdict = badge(row["verdict"])
     if row["reason"]:
-        verdict += f'<div class="lh-soft">{escape(row["reason"])}</div>'
+        verdict += f'<div class="lh-soft">{escape(_reason(row["reason"], shared))}</div>'
     expected = f"<code>{escape(row['expected'])}</code>"
     return (
         f'<tr><td>{statement}</td><td class="lh-number" data-column="Measured">{measured}</td>'
