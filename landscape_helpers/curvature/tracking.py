@@ -11,6 +11,7 @@ would cost more than to begin anew, Lanczos does.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -26,9 +27,12 @@ BLOCK = 4
 # Rows of the space in units of k, at which it is cut back to its best 2 k.
 MOST_ROWS = 5
 # A subspace whose vectors lie outside the next one by this much (the sine, in the median) is not worth its products.
-MOST_TURN = 0.3
+MOST_TURN = 0.2
 # The share of a random direction in the vector that is followed beyond the k asked for.
 FRESH = 0.1
+# A Krylov space at a loose tolerance can settle on the wrong pair of a dense bulk. A solve from nothing is the measure
+# of those that follow it, so it gets no looser than this.
+FRESH_TOLERANCE = 1e-3
 # What a row must add to the space, in units of rounding; less is rounding.
 NEW = 100.0
 
@@ -94,11 +98,7 @@ class EigenTracker:
         before = self._rows
         renewed = self.renew is not None and self._calls % self.renew == 0
         if before is None or renewed or self._turn > MOST_TURN:
-            o = self.objective
-            pairs = top_eigenpairs(
-                o, theta, self.k, self.which, self.tol, None, self.max_products, self.seed, memory=self.memory
-            )
-            beyond = None
+            pairs, beyond = self._fresh(theta), None
         else:
             with HessianAt(self.objective, theta, memory=self.memory) as hessian:
                 pairs, beyond = self._followed(hessian, before)
@@ -120,6 +120,15 @@ class EigenTracker:
         rows = state["rows"]
         self._rows = torch.as_tensor(rows).to(self.objective.device) if len(rows) else None
         self._calls, self._turn = int(state["calls"]), float(state["turn"])
+
+    def _fresh(self, theta: torch.Tensor) -> Eigenpairs:
+        tol, seed = min(self.tol, FRESH_TOLERANCE), self.seed + self._calls
+        pairs = top_eigenpairs(
+            self.objective, theta, self.k, self.which, tol, None, self.max_products, seed, memory=self.memory
+        )
+        size = np.abs(pairs.values)
+        small = pairs.residuals <= self.tol * np.maximum(size, FLOOR * size.max())
+        return replace(pairs, converged=pairs.converged or bool(small.all()))
 
     def _followed(self, hessian: HessianAt, rows: torch.Tensor) -> tuple[Eigenpairs, torch.Tensor | None]:
         """The pairs from the space of ``rows`` on, and a vector (1, P) beyond them after a power step."""

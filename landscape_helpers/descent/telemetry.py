@@ -104,15 +104,16 @@ class Telemetry:
         scalars = np.array(self._scalars, dtype=np.float64).reshape(-1, len(SCALARS))
         spectra = np.array(self._spectra, dtype=np.float64).reshape(-1, len(SPECTRA), self.k)
         stops = np.array(self._stops, dtype=np.int64)
-        curvature, slope = {"units": "nat / parameter^2"}, {"units": "nat / parameter"}
-        change = {"units": "nat", "long_name": "measured loss change of a step along a part of the gradient"}
+        curvature, slope = {"units": "nat / parameter^2"}, {"units": "nat / parameter", "top": self.top}
+        change = {"units": "nat", "top": self.top, "long_name": "measured loss change of a partial step"}
         over = {name: spectra[:, i] for i, name in enumerate(SPECTRA)}
         at = {name: scalars[:, i] for i, name in enumerate(SCALARS)}
         grid = ("stop", "eigen")
+        solver = {"tolerance": self.tol, "max_products": self.max_products}
         return xarray.Dataset(
             {
                 "eigenvalue": (grid, over["eigenvalue"], curvature | {"long_name": "Hessian eigenvalue"}),
-                "eigen_residual": (grid, over["eigen_residual"], curvature),
+                "eigen_residual": (grid, over["eigen_residual"], curvature | solver),
                 "rho": (grid, 0.5 * self.lr * over["eigenvalue"], {"units": "1", "long_name": "stability ratio"}),
                 "coordinate": (grid, over["coordinate"], slope | {"long_name": "gradient along an eigenvector"}),
                 "top_norm": ("stop", at["top_norm"], slope | {"long_name": "gradient in the top subspace"}),
@@ -130,7 +131,6 @@ class Telemetry:
                 "eigen": np.arange(1, self.k + 1),
                 "time": ("stop", stops * self.lr, {"units": "1", "long_name": "step times rate"}),
             },
-            attrs={"top": self.top, "eigen_tolerance": self.tol, "eigen_budget": self.max_products},
         )
 
     def state(self) -> Mapping[str, np.ndarray]:

@@ -1,0 +1,205 @@
+"""Followed eigenpairs against dense float64 Hessians along real trajectories."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from landscape_helpers.curvature import EigenTracker, OverflowedCurvature, top_eigenpairs
+from landscape_helpers.objective import Objective
+
+
+def classifier(dtype: torch.dtype = torch.float64, activation: type[nn.Module] = nn.Tanh) -> Objective:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(10, 8), activation(), nn.Linear(8, 6), activation(), nn.Linear(6, 4))
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(80, 10, generator=generator)
+    return Objective(model, x, torch.randint(0, 4, (80,), generator=generator), dtype=dtype)
+
+
+class Rising(nn.Module):
+    """L = 1/2 sum_i lambda_i theta_i^2 at theta = (z, t) with z = 0; lambda_0 = 10 t rises from below all others."""
+
+    def __init__(self, curvatures: torch.Tensor) -> None:
+        super().__init__()
+        self.curvatures = curvatures
+        self.z = nn.Parameter(torch.zeros(len(curvatures), dtype=torch.float64))
+        self.t = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        square = self.z**2
+        return (0.5 * (self.curvatures * square).sum() + 5 * self.t * square[0]).expand(len(x), 1)
+
+
+def rising(size: int = 60) -> Objective:
+    curvatures = torch.linspace(0.1, 2, size, dtype=torch.float64)
+    curvatures[0] = 0.0
+    x = torch.zeros(1, 1, dtype=torch.float64)
+    return Objective(Rising(curvatures), x, x, loss=lambda out, y: out.mean())
+
+
+def dense(objective: Objective, theta: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues, descending, and eigenvectors in columns."""
+    H = objective.hvp(theta, torch.eye(objective.parameters, dtype=torch.float64)).numpy()
+    values, vectors = np.linalg.eigh((H + H.T) / 2)
+    return values[::-1], vectors[:, ::-1]
+
+
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_ten_stops_agree_with_a_dense_solve(dtype, activation):
+    """Eigenvalues to 1e-3 and, where a gap allows, the leading subspaces to a degree."""
+    objective, exact = classifier(dtype, activation), classifier(torch.float64, activation)
+    k, theta = 8, objective.theta
+    tracker = EigenTracker(objective, k, tol=3e-3)
+    angles = 0
+    for _ in range(10):
+        pairs = tracker.at(theta)
+        values, vectors = dense(exact, theta.double())
+        assert pairs.converged
+        np.testing.assert_allclose(pairs.values, values[:k], rtol=1e-3)
+        V = pairs.vectors.double().numpy()
+        np.testing.assert_allclose(V.T @ V, np.eye(k), atol=1e-5)
+        for m in range(1, k + 1):
+            if values[m - 1] - values[m] > 0.2 * values[m - 1]:
+                sine = np.linalg.norm(V[:, :m] - vectors[:, :m] @ (vectors[:, :m].T @ V[:, :m]), 2)
+                assert np.degrees(np.arcsin(sine)) < 1
+                angles += 1
+        for _ in range(10):
+            theta = theta - 0.1 * objective.gradient(theta)
+    assert angles >= 10
+
+
+@pytest.mark.parametrize("which", ["LA", "SA"])
+def test_reported_residuals_are_the_true_ones(which):
+    objective = classifier()
+    tracker = EigenTracker(objective, 5, tol=1e-2, which=which)
+    theta = objective.theta
+    for _ in range(4):
+        pairs = tracker.at(theta)
+        product = objective.hvp(theta, pairs.vectors)
+        true = (product - pairs.vectors * torch.as_tensor(pairs.values.copy())).norm(dim=0).numpy()
+        assert (true <= pairs.residuals + 1e-12).all()
+        assert (np.diff(pairs.values) * (1 if which == "SA" else -1) >= 0).all()
+        theta = theta - 0.05 * objective.gradient(theta)
+
+
+def test_following_takes_fewer_products_than_beginning_anew():
+    objective = classifier()
+    theta, tracked, fresh = objective.theta, [], []
+    for _ in range(100):
+        theta = theta - 0.3 * objective.gradient(theta)
+    tracker = EigenTracker(objective, 5, tol=1e-2, renew=None)
+    for _ in range(6):
+        before = objective.counts.products
+        pairs = tracker.at(theta)
+        assert pairs.products == objective.counts.products - before
+        tracked.append(pairs.products)
+        fresh.append(top_eigenpairs(objective, theta, 5, tol=1e-2).products)
+        theta = theta - 0.01 * objective.gradient(theta)
+    assert sum(tracked[1:]) < 0.6 * sum(fresh[1:])
+    assert min(tracked) >= 6  # each pair and the one beyond are multiplied at every stop
+
+
+def test_a_pair_that_rises_from_the_bulk_is_found():
+    """The rising axis is an exact eigenvector orthogonal to all others: no residual ever points to it."""
+    objective = rising()
+    tracker = EigenTracker(objective, 3, tol=1e-3, renew=5)
+    for t in np.linspace(0, 1, 12):
+        theta = objective.theta
+        theta[-1] = t
+        pairs = tracker.at(theta)
+    assert pairs.values[0] == pytest.approx(10, rel=1e-3)
+
+
+def test_a_subspace_that_turns_away_is_sought_afresh():
+    """Two unrelated points in turn: what was followed is worth nothing."""
+    objective = classifier()
+    other = objective.theta + torch.randn(objective.parameters, dtype=torch.float64)
+    tracker = EigenTracker(objective, 4, tol=1e-3, renew=None)
+    for j in range(4):
+        theta = other if j % 2 else objective.theta
+        pairs = tracker.at(theta)
+        np.testing.assert_allclose(pairs.values, dense(objective, theta)[0][:4], rtol=1e-4)
+        if j >= 2:
+            assert pairs.products == top_eigenpairs(objective, theta, 4, tol=1e-3, seed=j).products
+
+
+def test_a_spent_budget_is_reported_and_not_hidden():
+    objective = classifier()
+    tracker = EigenTracker(objective, 5, tol=1e-10, max_products=8)
+    theta = objective.theta
+    for _ in range(3):
+        pairs = tracker.at(theta)
+        assert pairs.products == 8
+        assert not pairs.converged
+        assert pairs.residuals.max() > 1e-10 * abs(pairs.values).max()
+        theta = theta - 0.001 * objective.gradient(theta)
+
+
+def test_a_small_space_is_cut_back_and_still_converges(monkeypatch):
+    monkeypatch.setattr("landscape_helpers.curvature.tracking.MOST_ROWS", 1)
+    monkeypatch.setattr("landscape_helpers.curvature.tracking.MOST_TURN", 2.0)
+    objective = classifier()
+    tracker = EigenTracker(objective, 5, tol=1e-6)
+    theta = objective.theta
+    for _ in range(3):
+        pairs = tracker.at(theta)
+        assert pairs.converged
+        np.testing.assert_allclose(pairs.values, dense(objective, theta)[0][:5], rtol=1e-8)
+        theta = theta - 0.3 * objective.gradient(theta)
+    assert pairs.products > 5 + 16
+
+
+def test_a_restored_tracker_goes_on_bit_by_bit():
+    objective = classifier(torch.float32)
+    first, second = (EigenTracker(objective, 5) for _ in range(2))
+    second.restore(first.state())  # before the first stop there is nothing to take over
+    theta = objective.theta
+    for _ in range(4):
+        a = first.at(theta)
+        second.restore(first.state())
+        theta = theta - 0.05 * objective.gradient(theta)
+    a, b = first.at(theta), second.at(theta)
+    assert torch.equal(a.vectors, b.vectors)
+    np.testing.assert_array_equal(a.values, b.values)
+    assert a.products == b.products
+
+
+def test_all_pairs_of_a_small_problem():
+    objective = rising(4)
+    tracker = EigenTracker(objective, 5)
+    for t in (0.1, 0.2, 0.3):
+        theta = objective.theta
+        theta[-1] = t
+        pairs = tracker.at(theta)
+        np.testing.assert_allclose(pairs.values, dense(objective, theta)[0], atol=1e-9)
+
+
+def test_overflow_is_named_and_what_is_followed_stays():
+    objective = classifier()
+    tracker = EigenTracker(objective, 3)
+    tracker.at(objective.theta)
+    before = tracker.state()
+    with pytest.raises(OverflowedCurvature, match="not finite"):
+        tracker.at(objective.theta * float("nan"))
+    for name, array in tracker.state().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"k": 0}, "k must lie between 1 and the number of parameters 170, got 0"),
+        ({"k": 171}, "k must lie between 1 and the number of parameters 170, got 171"),
+        ({"tol": 0.0}, "tol must be above 0, got 0"),
+        ({"max_products": 3}, r"max_products must be at least k \+ 1 = 4: each pair takes one, got 3"),
+        ({"which": "LM"}, "which must be 'LA'"),
+        ({"renew": 0}, "renew must be at least 1 call"),
+    ],
+)
+def test_bad_input_is_refused(change, message):
+    objective = classifier()
+    with pytest.raises(ValueError, match=message):
+        EigenTracker(objective, **({"k": 3} | change))
+    assert objective.counts.products == 0
