@@ -106,7 +106,11 @@ class TestGradient:
     def test_a_pair_that_starts_on_the_edge_has_no_entry_to_look_back_from(self) -> None:
         rho, coordinate = np.ones((9, 4)), np.ones((9, 4))
         coordinate[5:] = 50.0
-        assert measure("bursts", edge(rho, coordinate=coordinate)) == 0
+        r = edge(rho, every=10, coordinate=coordinate)
+        assert measure("bursts", r) == measure("entries_together", r) == 0
+        rho[2:4] = 0.5  # leaves, and enters at stop 4, one stop before the burst
+        r = edge(rho, every=10, coordinate=coordinate)
+        assert measure("bursts", r) == measure("entries_together", r) == 2
 
 
 class TestPartialSteps:

@@ -80,12 +80,13 @@ def concentration(r: Record, *, above: float = EDGE) -> float:
 def entries_together(r: Record, *, iterations: float = 50, above: float = 0.9, times: float = 10) -> float:
     r"""Number of top pairs whose coordinate blows up as they enter the edge, to less than so many iterations.
 
-    Entry: the first stop with :math:`\rho_i` above a threshold. Blow-up: the first stop at which :math:`|d_i|` is more
-    than ``times`` the median of the stops before it, of which there must be three.
+    Entry: the first stop with :math:`\rho_i` above a threshold behind one below it; a pair that starts above has to
+    leave first. Blow-up: the first stop at which :math:`|d_i|` is more than ``times`` the median of the stops before
+    it, of which there must be three.
     """
     stops, together = r["stop"], 0
     for ratio, size in _top_pairs(r):
-        entry = np.flatnonzero(ratio > above)
+        entry = entry_stops(ratio, above)
         burst = [s for s in range(LEAST_STOPS, len(size)) if size[s] > times * np.median(size[:s])]
         together += bool(len(entry) and burst and abs(stops[entry[0]] - stops[burst[0]]) < iterations)
     return float(together)
@@ -99,7 +100,7 @@ def bursts(r: Record, *, above: float = 0.9, times: float = 10) -> float:
     """
     count = 0
     for ratio, size in _top_pairs(r):
-        entry = np.flatnonzero(ratio > above)
+        entry = entry_stops(ratio, above)
         if len(entry) and entry[0] >= LEAST_STOPS:
             count += bool(np.nanmax(size) > times * np.median(size[: entry[0]]))
     return float(count)
@@ -217,6 +218,11 @@ def _since_edge(r: Record, above: float) -> slice:
 def _top_pairs(r: Record) -> list[tuple[Array, Array]]:
     """Stability ratio and size of the coordinate over the stops, of each pair of the top subspace."""
     return [(r["rho"][:, i], np.abs(r["coordinate"][:, i])) for i in range(_classes(r) - 1)]
+
+
+def entry_stops(ratio: Array, above: float) -> Array:
+    """The stops at which a ratio has come to lie above a threshold from below it."""
+    return np.flatnonzero((ratio[1:] > above) & ~(ratio[:-1] > above)) + 1
 
 
 def _window(r: Record, start: float | None, end: float | None) -> Array:
