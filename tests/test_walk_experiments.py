@@ -160,7 +160,7 @@ def test_holding_out_everything_is_refused():
 
 
 def test_a_killed_walk_goes_on_as_if_it_had_not_been(tmp_path):
-    p = FULL | {"epochs": 400, "windows": [[1, 4], [300, 3]], "spectrum_every": 0, "evaluate_every": 50}
+    p = FULL | {"epochs": 100, "windows": [[1, 4], [80, 3]], "spectrum_every": 0, "evaluate_every": 50}
     whole = walk.run(p, seed=2)
     file = tmp_path / "unfinished.npz"
     code = (

@@ -6,7 +6,6 @@ gradients, the distance travelled, the Hessian's largest eigenvalue, or the effe
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import time
@@ -20,6 +19,7 @@ import xarray
 
 from .. import __version__
 from ..data import Data, load_data
+from ..data.held_out import held_out
 from ..data.subset import first_classes
 from ..descent import Evaluation, FullGradients, Spectrum, StepLosses, Travel, sgd
 from ..descent.noise import IsotropicNoise, largest_gradient_variance
@@ -244,19 +244,5 @@ def images_of(p: Mapping[str, Any]) -> Data:
     return data if p["n_valid"] is None else held_out(data, p["n_valid"])
 
 
-def held_out(data: Data, n_valid: int) -> Data:
-    """The last ``n_valid`` training images in place of the test set, so that nothing is chosen by the latter.
-
-    Raises:
-        ValueError: no image is left to train on.
-    """
-    n = len(data.x_train) - n_valid
-    if n < 1:
-        raise ValueError(f"n_valid must leave images to train on: {data.name} has {n + n_valid}, got {n_valid}")
-    return dataclasses.replace(
-        data, x_train=data.x_train[:n], y_train=data.y_train[:n], x_test=data.x_train[n:], y_test=data.y_train[n:]
-    )
-
-
-def _is_window(value: object) -> bool:
-    return is_list(value) and len(value) == 2 and all(is_count(v, 1) for v in value)  # type: ignore[arg-type]
+def _is_window(value: Any) -> bool:
+    return is_list(value) and len(value) == 2 and all(is_count(v, 1) for v in value)
