@@ -231,11 +231,11 @@ def _window(r: Record, start: float | None, end: float | None) -> Array:
     Raises:
         NotRecorded: the run was planned to end before the window does.
     """
-    time = r["time"]
-    slack = 0.5 * float(r.dataset.attrs["learning_rate"])  # t is a sum of rates, which rounds
-    if end is not None and time[-1] < end - slack:
+    time, rate = r["time"], float(r.dataset.attrs["learning_rate"])
+    ended, slack = rate * r.last_step, 0.5 * rate  # the steps need not meet the ends of a window
+    if end is not None and ended < end - slack:
         if str(r.dataset.attrs["status"]) == "completed":
-            raise NotRecorded(f"the run ends at t = {time[-1]:g} and does not reach {end:g}")
+            raise NotRecorded(f"the run ends at t = {ended:g} and does not reach {end:g}")
         return np.zeros(len(time), dtype=bool)
     low = -math.inf if start is None else start - slack
     return np.asarray((time >= low) & (time <= (math.inf if end is None else end + slack)))
