@@ -50,7 +50,7 @@ def closure_hash(module: str, root: Path) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(import_closure(module, root)):
-        digest.update(f"{name}\n{_significant(_tree(name, root))}\n".encode())
+        digest.update(f"{name}\n{_significant_text(_source(name, root))}\n".encode())
     return digest.hexdigest()
 
 
@@ -64,13 +64,18 @@ def import_closure(module: str, root: Path) -> set[str]:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            for base, imported in _imports(_tree(name, root), _package_of(name, root)):
+            for base, imported in _imports(_source(name, root), _package_of(name, root)):
                 waiting += _resolve(base, imported, root)
     return found
 
 
-def _imports(tree: ast.AST, package: str) -> Iterator[tuple[str, str | None]]:
+@cache
+def _imports(source: str, package: str) -> tuple[tuple[str, str | None], ...]:
     """(module, name) for every imported name, (module, None) for a module imported as such."""
+    return tuple(_imported(_parsed(source), package))
+
+
+def _imported(tree: ast.AST, package: str) -> Iterator[tuple[str, str | None]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, None) for alias in node.names)
@@ -88,7 +93,7 @@ def _resolve(base: str, name: str | None, root: Path) -> list[str]:
         return []
     if name is not None and path.name == "__init__.py":
         package = _package_of(base, root)
-        for node in _tree(base, root).body:
+        for node in _parsed(_source(base, root)).body:
             if isinstance(node, ast.ImportFrom):
                 for alias in node.names:
                     if (alias.asname or alias.name) == name and _base(node, package) != base:
@@ -108,10 +113,24 @@ def _package_of(module: str, root: Path) -> str:
     return module if path is not None and path.name == "__init__.py" else module.rpartition(".")[0]
 
 
-def _tree(module: str, root: Path) -> ast.Module:
+def _source(module: str, root: Path) -> str:
     path = _file_of(module, root)
     assert path is not None, module
-    return ast.parse(path.read_text("utf-8"))
+    return path.read_text("utf-8")
+
+
+# The experiments share most of their modules. What follows from a source is kept by its whole text, so that a file that
+# has changed on disk since is read anew.
+
+
+@cache
+def _parsed(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
+@cache
+def _significant_text(source: str) -> str:
+    return _significant(_parsed(source))
 
 
 def _file_of(module: str, root: Path) -> Path | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..catalogue import PROFILES, Catalogue, Claim, Measurement, RunSpec, load_catalogue
 from ..catalogue.model import check_profile
-from ..store import Store
+from ..store import Store, Stored
 from .expression import Outcome, evaluate
 from .measures import measure
 from .record import NotRecorded, Record
@@ -65,6 +65,7 @@ class _Shelf:
 
     def __init__(self, catalogue: Catalogue, store: Store) -> None:
         self.catalogue, self.store = catalogue, store
+        self.find = cache(self._find)
         self.read = cache(self._read)
         self.available = cache(self._available)
 
@@ -74,12 +75,16 @@ class _Shelf:
     def _available(self, run: str, profile: str) -> tuple[int, ...]:
         """Seeds with a result."""
         spec = self.spec(run, profile)
-        return tuple(s for s in spec.seeds if self.store.find(spec, s)) if spec else ()
+        return tuple(s for s in spec.seeds if self.find(run, profile, s)) if spec else ()
+
+    def _find(self, run: str, profile: str, seed: int) -> Stored | None:
+        spec = self.spec(run, profile)
+        return None if spec is None else self.store.find(spec, seed)
 
     def _read(self, run: str, profile: str, seed: int) -> _Result:
         spec = self.spec(run, profile)
         assert spec is not None
-        found = self.store.find(spec, seed)
+        found = self.find(run, profile, seed)
         assert found is not None
         dataset = found.load()
         record = Record(dataset, spec.parameters.get("steps"), self.catalogue.runs[run].paper_steps)
