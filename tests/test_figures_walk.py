@@ -377,6 +377,39 @@ def test_seeds_of_different_length_are_padded() -> None:
     assert len(steps) == 41 and np.isnan(values[0, 30:]).all() and np.isfinite(values[1]).all()
 
 
+def broken_off(run: str, step: int) -> xarray.Dataset:
+    """The first seed with nothing beyond a step, where its loss was infinite."""
+    short = data(run)[0].isel(step=slice(0, step + 1)).copy(deep=True)
+    for name in ("batch_loss", "distance", "theta_norm"):
+        short[name][step] = np.inf
+    short["cosine"][step] = np.nan
+    for dimension in ("update", "evaluation", "stop"):
+        if dimension in short.dims:
+            short = short.isel({dimension: short[dimension].values < step})
+    return short.assign_attrs(status=f"loss became non-finite in epoch 5 (step {step})")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("figure_id", ["WALK-F02", "WALK-F03", "WALK-F05", "WALK-F06", "WALK-T02", "WALK-X03"])
+def test_a_seed_that_broke_off_is_drawn_as_far_as_it_went_and_told(figure_id: str) -> None:
+    runs = {run: [broken_off(run, 15), data(run)[1]] for run in load_catalogue().figure(figure_id).runs}
+    figure = draw(figure_id, runs)
+    figure.canvas.draw()
+    for text in (texts(figure).replace("\n", " "), alt_text(figure_id, runs)):
+        assert "seed 0: loss became non-finite in epoch 5 (step 15)" in text
+        assert "nan" not in text.lower()
+
+
+def test_where_the_first_seed_did_not_get_the_next_one_is_drawn() -> None:
+    runs = {"vgg11-sgd": [broken_off("vgg11-sgd", 60), data("vgg11-sgd")[1]]}
+    figure = draw("WALK-F16", runs)
+    assert ", seed 1: minimum inside" in texts(figure)
+    drawn_losses = max(figure.axes[0].lines, key=lambda line: len(line.get_xdata())).get_ydata()
+    assert drawn_losses[0] == pytest.approx(WalkRecord("vgg11-sgd", runs["vgg11-sgd"]).window(100, 1).losses[0, 0])
+    alone = draw("WALK-F16", {"vgg11-sgd": runs["vgg11-sgd"][:1]})
+    assert "no step from epoch 100 on was sampled" in texts(alone).replace("\n", " ")
+
+
 @pytest.mark.parametrize(("figure_id", "expected"), [("WALK-T01", "<caption>Barriers"), ("WALK-F28", "problem")])
 def test_cards_of_tables_and_of_what_has_no_network(figure_id: str, expected: str, tmp_path) -> None:
     store = Store(out=tmp_path, search=[])

@@ -14,9 +14,9 @@ from .canvas import Handle, add_key, new_figure
 from .panel_table import empty, table
 from .style import Theme
 from .walk_axes import headed
-from .walk_record import WalkRecord, Window
+from .walk_record import WalkRecord, finite_mean
 from .walk_sweeps import stacked
-from .walk_trajectory import UPDATES, loss_along, trajectory_key, window_for
+from .walk_trajectory import UPDATES, loss_along, trajectory_key, windows_from
 
 Records = Mapping[str, WalkRecord]
 DASHES = (0, (5, 1.5))
@@ -66,20 +66,18 @@ def by_network(records: Records) -> list[tuple[str, list[WalkRecord]]]:
 
 def _path(ax: Axes, record: WalkRecord, column: int, theme: Theme) -> bool:
     colour = theme.series[1 if record.batch is None else 0]
-    for seed in range(len(record.datasets)):
-        window = window_for(record, 1, seed)
-        if window is None:
-            return False
+    pairs = windows_from(record, 1)
+    for position, (seed, window) in enumerate(pairs):
         data = record.datasets[seed]
         at = np.append(window.updates, window.updates[-1] + 1)
         y = window.iterates if column < 2 else data["cosine"].values[at]
         x = data["distance"].values[at] if column % 2 else at
-        width, alpha = (1.4, 1.0) if seed == 0 else (0.7, 0.5)
+        width, alpha = (1.4, 1.0) if position == 0 else (0.7, 0.5)
         # Where both do the same, the dashes on top leave the line beneath to be seen.
         style, above = (DASHES, 0.2) if record.batch is None else ("-", 0.0)
-        order = above + (3 if seed == 0 else 2.5)
+        order = above + (3 if position == 0 else 2.5)
         ax.plot(x, y, color=colour, linewidth=width, alpha=alpha, linestyle=style, zorder=order)
-    return True
+    return bool(pairs)
 
 
 def batchnorm(records: Records, note: str, theme: Theme) -> Figure:
@@ -90,10 +88,11 @@ def batchnorm(records: Records, note: str, theme: Theme) -> Figure:
     top = rows[0].subgridspec(1, len(shown))
     for column, record in enumerate(shown):
         ax = figure.add_subplot(top[column])
-        window = window_for(record, 1)
-        if window is None:
+        pairs = windows_from(record, 1)
+        if not pairs:
             empty(ax, "no step was sampled", theme, label_of(record))
             continue
+        window = pairs[0][1]
         loss_along(ax, window, theme, small=True)
         inside = f"inside on {int(window.interior.sum())} of {len(window.updates)} steps"
         headed(ax, label_of(record).replace("\n", ", "), inside)
@@ -102,7 +101,7 @@ def batchnorm(records: Records, note: str, theme: Theme) -> Figure:
         if column:
             ax.set_ylabel("")
     low = rows[1].subgridspec(1, 2)
-    shares = [[float(w.interior.mean()) for w in every_window(r)] for r in shown]
+    shares = [[float(w.interior.mean()) for _, w in windows_from(r, 1)] for r in shown]
     settled = [settled_cosine(r) for r in shown]
     _dots(figure.add_subplot(low[0]), shown, shares, theme, "share of the steps", "Minimum inside the step", (0, 1.08))
     ax = figure.add_subplot(low[1])
@@ -127,15 +126,9 @@ def label_of(record: WalkRecord) -> str:
     return f"{'GD' if record.batch is None else 'SGD'}\n{'BatchNorm' if has_batchnorm(record) else 'no BatchNorm'}"
 
 
-def every_window(record: WalkRecord) -> list[Window]:
-    """The first steps of every seed that sampled them."""
-    found = [window_for(record, 1, seed) for seed in range(len(record.datasets))]
-    return [window for window in found if window is not None]
-
-
 def settled_cosine(record: WalkRecord) -> list[float]:
     """Mean cosine over updates 20 to 40 of every seed."""
-    return [float(np.nanmean(values[SETTLED : UPDATES + 1])) for values in record.of_each("cosine")]
+    return [finite_mean(values[SETTLED : UPDATES + 1]) for values in record.of_each("cosine")]
 
 
 def _dots(
@@ -150,6 +143,9 @@ def _dots(
     values_of = stacked([np.array(v or [np.nan]) for v in values])
     colour: Callable[[WalkRecord], str] = lambda r: theme.series[1 if r.batch is None else 0]  # noqa: E731
     for i, (record, row) in enumerate(zip(shown, values_of, strict=True)):
+        if not np.isfinite(row).any():
+            ax.text(i, 0.02, "not\nmeasured", ha="center", va="bottom", fontsize=7.5, color=theme.soft)
+            continue
         ax.bar(i, np.nanmedian(row), width=0.6, color=colour(record), alpha=0.45, zorder=2)
         ax.plot(np.full(len(row), i), row, "o", color=theme.ink, markersize=4, zorder=3, clip_on=False)
     ax.axhline(0, color=theme.soft, linewidth=0.8, zorder=1.4)

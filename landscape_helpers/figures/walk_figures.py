@@ -54,6 +54,7 @@ LAYOUTS: dict[str, Layout] = {
     "WALK-X04": walk_comparison.batchnorm,
 }
 
+ENDINGS = 4  # that are told one by one
 _SWEEP = "The paper's batch sizes and rates are lost with its legends; these are ours."
 REMARKS: dict[str, str] = {
     **dict.fromkeys(("WALK-F04", "WALK-F22", "WALK-F23", "WALK-F24"), _SWEEP),
@@ -76,9 +77,17 @@ def draw(figure_id: str, runs: Runs, theme: str = "light", scale_note: str = "")
         ValueError: an unknown figure or theme; no run that the figure shows.
     """
     records = select(figure_id, runs)
-    note = full_note(scale_note, absent_runs(figure_id, records), REMARKS.get(figure_id, ""))
+    remarks = [REMARKS.get(figure_id, "").rstrip("."), "; ".join(endings(records))]
+    note = full_note(scale_note, absent_runs(figure_id, records), ". ".join(filter(None, remarks)))
     with themed(theme) as chosen:
         return LAYOUTS[figure_id](records, note, chosen)
+
+
+def endings(records: Mapping[str, WalkRecord]) -> list[str]:
+    """What became of the seeds that did not finish; of many, of the first ones and how many there are."""
+    told = [ending for record in records.values() for ending in record.endings]
+    rest = len(told) - ENDINGS
+    return told if rest <= 1 else [*told[:ENDINGS], f"{rest} further seeds did not finish"]
 
 
 def select(figure_id: str, runs: Runs) -> dict[str, WalkRecord]:

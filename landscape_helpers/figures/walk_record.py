@@ -121,6 +121,13 @@ class WalkRecord(RunRecord):
         parts = (self.title, f"{self.data}{images}", self.method, f"\u03b7 = {self.rate:g}", seeds)
         return " \u00b7 ".join(parts)
 
+    @property
+    def endings(self) -> list[str]:
+        """Of each seed that did not finish: ``"vgg11-gd, seed 1: loss became non-finite in epoch 4 (step 3)"``."""
+        statuses = [str(told(data, "status", "completed")) for data in self.datasets]
+        pairs = zip(self.seeds, statuses, strict=True)
+        return [f"{self.run}, seed {seed}: {status}" for seed, status in pairs if status != "completed"]
+
     def has(self, name: str) -> bool:
         """Whether every seed recorded a variable."""
         return all(name in data for data in self.datasets)
@@ -165,6 +172,12 @@ class WalkRecord(RunRecord):
         alpha = data["alpha"].values.astype(float)
         rows = {epoch: np.flatnonzero((of == epoch) & whole) for epoch in range(1, last + 1)}
         return {epoch: Window(epoch, updates[at], alpha, losses[at]) for epoch, at in rows.items() if len(at)}
+
+
+def finite_mean(values: np.ndarray) -> float:
+    """Of the values that are finite; NaN of none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else float("nan")
 
 
 def _window(data: xarray.Dataset, epoch: float, start: int, n: int) -> Window | None:

@@ -21,7 +21,7 @@ from .panel_table import empty
 from .style import Theme
 from .trajectories import over_seeds
 from .walk_axes import count_axis, headed
-from .walk_record import WalkRecord, moving_average
+from .walk_record import WalkRecord, finite_mean, moving_average
 from .walk_trajectory import heading_of
 
 Records = Mapping[str, WalkRecord]
@@ -107,7 +107,7 @@ def smoothing(records: Sequence[WalkRecord]) -> int:
 
 def mean_cosine(record: WalkRecord) -> np.ndarray:
     """(seed,): over all updates of the run."""
-    return np.array([np.nanmean(row) for row in record.over("cosine")[1]])
+    return np.array([finite_mean(row) for row in record.over("cosine")[1]])
 
 
 def stacked(rows: Sequence[np.ndarray]) -> np.ndarray:

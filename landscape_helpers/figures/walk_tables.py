@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -174,7 +175,13 @@ def _drawn(table: Table, note: str, theme: Theme) -> Figure:
             x = left + (j + 0.5) * width
             ax.text(x, y, cell.ours, ha="center", va="bottom", fontsize=9, color=theme.series[0], fontweight="bold")
             below = [*cell.asides, f"paper: {cell.paper}"]
-            style = {"ha": "center", "va": "top", "fontsize": 7.5, "linespacing": 1.3, "color": theme.soft}
+            style: dict[str, Any] = {
+                "ha": "center",
+                "va": "top",
+                "fontsize": 7.5,
+                "linespacing": 1.3,
+                "color": theme.soft,
+            }
             ax.text(x, y + 0.03, "\n".join(below), **style)
         ax.axhline(y + 1.05, color=theme.rule, linewidth=0.8)
     figure.text(

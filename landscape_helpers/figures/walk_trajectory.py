@@ -30,24 +30,28 @@ DIFFERENT_SCALES = 4.0  # a ratio of loss ranges above which two columns do not 
 
 def trajectory(epoch: float, records: Records, note: str, theme: Theme) -> Figure:
     """One column a run: 40 steps from the start of an epoch on."""
-    shown = [(record, window_for(record, epoch)) for record in records.values()]
+    shown = [(record, *next(iter(windows_from(record, epoch)), (0, None))) for record in records.values()]
     figure = new_figure(5.5, heading_of(list(records.values())), note, theme)
     axes = figure.subplots(3, len(shown), squeeze=False, sharex="col", gridspec_kw={"height_ratios": (1.75, 1, 0.85)})
-    for column, (record, window) in enumerate(shown):
+    for column, (record, seed, window) in enumerate(shown):
         if window is None:
             for ax in axes[:, column]:
-                absent(ax, f"{record.method}: no step from epoch {epoch:g} on was sampled", theme)
+                ax.set_axis_off()
+            absent(axes[0, column], f"{record.method}: no step from epoch {epoch:g} on was sampled", theme)
             continue
-        _column(list(axes[:, column]), record, window, theme, several=len(shown) > 1)
-    _share_axes(axes, [window for _, window in shown])
+        _column(list(axes[:, column]), record, seed, window, theme, several=len(shown) > 1)
+    _share_axes(axes, [window for _, _, window in shown])
     add_key(figure, trajectory_key(list(records.values()), theme))
     return figure
 
 
-def window_for(record: WalkRecord, epoch: float, seed: int = 0, updates: int = UPDATES) -> Window | None:
-    """The first steps from the start of an epoch on; of full-batch descent, whose epoch is one step, the first ones."""
-    window = record.window(1.0 if record.batch is None else epoch, seed)
-    return None if window is None else window.first_steps(updates)
+def windows_from(record: WalkRecord, epoch: float) -> list[tuple[int, Window]]:
+    """Of each seed that got there its index and the first 40 steps from the start of an epoch on.
+
+    Of full-batch descent, whose epoch is one step, the first ones.
+    """
+    found = [(s, record.window(1.0 if record.batch is None else epoch, s)) for s in range(len(record.datasets))]
+    return [(seed, window.first_steps(UPDATES)) for seed, window in found if window is not None]
 
 
 def heading_of(records: Sequence[WalkRecord]) -> str:
@@ -58,15 +62,18 @@ def heading_of(records: Sequence[WalkRecord]) -> str:
     return " \u00b7 ".join(same[0] for part in parts if len(same := list(set(part))) == 1)
 
 
-def _column(axes: Sequence[Axes], record: WalkRecord, window: Window, theme: Theme, *, several: bool) -> None:
+def _column(
+    axes: Sequence[Axes], record: WalkRecord, seed: int, window: Window, theme: Theme, *, several: bool
+) -> None:
     loss_along(axes[0], window, theme)
     when, (inside, *rest) = _when(record, window), in_numbers(window)
+    when += f", seed {record.seeds[seed]}" if seed else ""
     if several:
         headed(axes[0], f"{record.method}, {when}", inside, ", ".join(rest))
     else:
         headed(axes[0], "Training loss along the steps", f"{when}: {', '.join((inside, *rest))}")
-    cosines(axes[1], record, window, theme)
-    distances(axes[2], record, window, theme)
+    cosines(axes[1], record, seed, window, theme)
+    distances(axes[2], record, seed, window, theme)
     n = len(window.updates)
     for ax in axes:
         ax.set_xlim(-0.02 * n, 1.02 * n)
@@ -114,24 +121,24 @@ def loss_along(ax: Axes, window: Window, theme: Theme, *, small: bool = False) -
     ax.set_ylabel("loss, whole training set (nats)" if not small else "loss (nats)")
 
 
-def cosines(ax: Axes, record: WalkRecord, window: Window, theme: Theme) -> None:
+def cosines(ax: Axes, record: WalkRecord, seed: int, window: Window, theme: Theme) -> None:
     """Cosine with the gradient before: of the gradients that were taken, and of full-batch ones where recorded."""
     for level in (-1.0, 0.0):
         ax.axhline(level, color=theme.soft, linewidth=0.8, zorder=1.4)
     start, n = window.start, len(window.updates)
-    _spread(ax, *_within(record, "cosine", start, n), theme.series[0], theme)
+    _spread(ax, *_within(record, "cosine", start, n), seed, theme.series[0], theme)
     if record.batch is not None and record.has("full_cosine"):
         updates, values = record.over("full_cosine", "update")
         kept = (updates >= start) & (updates < start + n)
-        _spread(ax, updates[kept] - start + 1, values[:, kept], theme.series[2], theme, dashed=True)
+        _spread(ax, updates[kept] - start + 1, values[:, kept], seed, theme.series[2], theme, dashed=True)
     ax.set_ylim(-1.08, max(0.25, ax.get_ylim()[1]))
     ax.yaxis.set_major_locator(FixedLocator([-1, -0.5, 0, 0.5, 1]))
     ax.set_ylabel("cosine with the\ngradient before")
 
 
-def distances(ax: Axes, record: WalkRecord, window: Window, theme: Theme) -> None:
+def distances(ax: Axes, record: WalkRecord, seed: int, window: Window, theme: Theme) -> None:
     """Distance from the initialisation."""
-    _spread(ax, *_within(record, "distance", window.start, len(window.updates)), theme.series[0], theme)
+    _spread(ax, *_within(record, "distance", window.start, len(window.updates)), seed, theme.series[0], theme)
     ax.yaxis.set_major_locator(MaxNLocator(4))
     ax.set_ylabel("distance from\ninitialisation")
 
@@ -143,14 +150,16 @@ def _within(record: WalkRecord, name: str, start: int, n: int) -> tuple[np.ndarr
     return steps[kept] - start, values[:, kept]
 
 
-def _spread(ax: Axes, x: np.ndarray, values: np.ndarray, colour: str, theme: Theme, *, dashed: bool = False) -> None:
-    """The first seed as a line with dots, all seeds as a band."""
+def _spread(
+    ax: Axes, x: np.ndarray, values: np.ndarray, seed: int, colour: str, theme: Theme, *, dashed: bool = False
+) -> None:
+    """One seed as a line with dots, all seeds as a band."""
     if len(values) > 1:
         _, low, high = over_seeds(values)
         ax.fill_between(x, low, high, color=colour, alpha=0.22, linewidth=0, zorder=2)
-    ax.plot(x, values[0], color=colour, linewidth=1.2, linestyle=FULL if dashed else "-", zorder=3)
+    ax.plot(x, values[seed], color=colour, linewidth=1.2, linestyle=FULL if dashed else "-", zorder=3)
     if not dashed:
-        ax.plot(x, values[0], "o", color=theme.ink, markersize=2, zorder=3.1)
+        ax.plot(x, values[seed], "o", color=theme.ink, markersize=2, zorder=3.1)
 
 
 def _share_axes(axes: np.ndarray, windows: Sequence[Window | None]) -> None:

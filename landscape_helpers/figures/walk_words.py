@@ -11,16 +11,16 @@ import numpy as np
 from .numbers_in_words import number, percent, spread
 from .selection import Runs
 from .walk_barriers import by_epoch, relative_barriers
-from .walk_comparison import SETTLED, by_network, every_window, label_of, settled_cosine
-from .walk_figures import TRAJECTORIES, select
+from .walk_comparison import SETTLED, by_network, label_of, settled_cosine
+from .walk_figures import TRAJECTORIES, endings, select
 from .walk_heights import height_pairs
 from .walk_noise import final_norms, in_order, losses, name_of
-from .walk_record import WalkRecord, Window
+from .walk_record import WalkRecord, Window, finite_mean
 from .walk_schedules import KINDS, best_accuracy, by_kind
 from .walk_spectrum import spectral_norm
 from .walk_sweeps import sweeps
 from .walk_tables import table_of
-from .walk_trajectory import window_for
+from .walk_trajectory import UPDATES, windows_from
 
 Records = Mapping[str, Any]
 Told = tuple[str, Callable[[Records], list[str]]]
@@ -30,7 +30,7 @@ def findings(figure_id: str, runs: Runs) -> list[str]:
     """What a figure is about, then one sentence a run, a setting or a row with what was measured."""
     records = select(figure_id, runs)
     lead, told = WORDS[figure_id]
-    return [lead, *(f"{sentence.rstrip('.')}." for sentence in told(records))]
+    return [lead, *(f"{sentence.rstrip('.')}." for sentence in (*told(records), *endings(records)))]
 
 
 def _trajectories(epoch: float, records: Records) -> list[str]:
@@ -38,11 +38,12 @@ def _trajectories(epoch: float, records: Records) -> list[str]:
 
 
 def _trajectory(record: WalkRecord, epoch: float) -> str:
-    windows = [w for seed in range(len(record.datasets)) if (w := window_for(record, epoch, seed)) is not None]
+    pairs = windows_from(record, epoch)
+    windows = [window for _, window in pairs]
     if not windows:
         return f"{record.title}, {record.method}: no step from epoch {epoch:g} on was sampled"
-    cosines = spread([_mean_cosine(record, seed, w) for seed, w in enumerate(windows)])
-    distances = spread([_distance(record, seed, w) for seed, w in enumerate(windows)], ".3g")
+    cosines = spread([_mean_cosine(record, *pair) for pair in pairs])
+    distances = spread([_distance(record, *pair) for pair in pairs], ".3g")
     return (
         f"{record.title}, {record.method}, {len(windows[0].updates)} updates from epoch {epoch:g} on: "
         f"{_valley(windows)}; mean cosine {cosines}; distance {distances} at the end"
@@ -62,7 +63,7 @@ def _valley(windows: Sequence[Window]) -> str:
 
 
 def _mean_cosine(record: WalkRecord, seed: int, window: Window) -> float:
-    return float(np.nanmean(record.datasets[seed]["cosine"].values[window.updates + 1]))
+    return finite_mean(record.datasets[seed]["cosine"].values[window.updates + 1])
 
 
 def _distance(record: WalkRecord, seed: int, window: Window) -> float:
@@ -102,7 +103,7 @@ def _noise(records: Records) -> list[str]:
         ends = [row[np.isfinite(row)][-1] for row in losses(record)[1] if np.isfinite(row).any()]
         distances = [float(v[np.isfinite(v)][-1]) for v in record.of_each("distance")]
         accuracy = [float(v[-1]) for v in record.of_each("validation_accuracy") if v.size]
-        cosines = [float(np.nanmean(v)) for v in record.of_each("cosine")]
+        cosines = [finite_mean(v) for v in record.of_each("cosine")]
         told.append(
             f"{name_of(record)}: training loss {spread(ends, '.3g')} nats and validation accuracy {percent(accuracy)} "
             f"at the end, mean cosine {spread(cosines)}, distance {spread(distances, '.3g')}, norm of the parameters "
@@ -195,21 +196,21 @@ def _equal_terms(records: Records) -> list[str]:
     for network, runs in by_network(records):
         parts = []
         for record in runs:
-            windows = every_window(record)
-            if windows:
-                ends = spread([float(w.iterates[-1]) for w in windows], ".3g")
-                far = spread([_distance(record, seed, w) for seed, w in enumerate(windows)], ".3g")
+            pairs = windows_from(record, 1)
+            if pairs:
+                ends = spread([float(window.iterates[-1]) for _, window in pairs], ".3g")
+                far = spread([_distance(record, *pair) for pair in pairs], ".3g")
                 parts.append(f"{record.method} at a loss of {ends} nats and a distance of {far}")
-        told.append(f"{network}, after {len(windows[0].updates) if windows else 0} updates: {' and '.join(parts)}")
+        told.append(f"{network}, after {UPDATES} updates: {' and '.join(parts) or 'not sampled'}")
     return told
 
 
 def _batchnorm(records: Records) -> list[str]:
     return [
-        f"{label_of(r).replace(chr(10), ', ')}: {_valley(windows)}; mean cosine {spread(settled_cosine(r))} from "
-        f"update {SETTLED} on"
+        f"{label_of(r).replace(chr(10), ', ')}: {_valley([w for _, w in pairs])}; mean cosine "
+        f"{spread(settled_cosine(r))} from update {SETTLED} on"
         for r in records.values()
-        if (windows := every_window(r))
+        if (pairs := windows_from(r, 1))
     ]
 
 
