@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from . import gradient_oscillation, mining_landscape, walk_figures
+from . import edge_figures, gradient_oscillation, mining_landscape, walk_figures
 from .selection import Runs
 
 
@@ -33,6 +33,7 @@ PAPERS: dict[str, Drawings] = {
     ),
     "MINE": Drawings(mining_landscape.LAYOUTS, mining_landscape.draw, lambda _: True),
     "WALK": Drawings(walk_figures.LAYOUTS, walk_figures.draw, lambda _: True),
+    "SING": Drawings(edge_figures.LAYOUTS, edge_figures.draw, lambda _: True),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import gradient_oscillation_words, mining_words, walk_words
+from . import edge_table, edge_words, gradient_oscillation_words, mining_words, walk_words
 from .numbers_in_words import spread
 from .papers import paper_of
 from .selection import Runs
@@ -18,10 +18,14 @@ FINDINGS: dict[str, Findings] = {
     "GO": gradient_oscillation_words.findings,
     "MINE": mining_words.findings,
     "WALK": walk_words.findings,
+    "SING": edge_words.findings,
 }
 # A description that says more than the findings in a row, and figures that are tables of numbers.
 DESCRIPTIONS: dict[str, Callable[[str, Runs], str]] = {"GO": gradient_oscillation_words.alt_text}
-TABLES: dict[str, Callable[[str, Runs], str]] = {"WALK-T01": html_table, "WALK-T02": html_table}
+TABLES: dict[str, Callable[[str, Runs], str]] = {
+    **dict.fromkeys(("WALK-T01", "WALK-T02"), html_table),
+    edge_table.FIGURE: edge_table.html_table,
+}
 
 
 def alt_text(figure_id: str, runs: Runs) -> str:

@@ -1,0 +1,155 @@
+"""What the panels of the singularity paper's figures share: curves over t with their seeds, the lines of stability."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from ..claims.edge_measures import EDGE
+from .canvas import Handle
+from .decimate import envelope, extremes
+from .edge_record import FullBatchRecord, Series
+from .style import Theme
+from .walk_axes import log_ticks
+from .walk_sweeps import colours_of
+
+TIME = "time t = n\u03b7"
+FLOW_TIME = "time t, the sum of the steps"
+DOTTED = (0, (1.1, 1.3))
+DASHED = (0, (4, 2.5))
+FEW_DECADES = 1e3  # a ratio below which 2 and 5 are named between the powers of ten
+SAMPLES = 400  # of a band, about one in two pixels
+
+
+def seeds_curve(
+    ax: Axes, series: Sequence[Series], colour: str, *, dotted: bool = False, width: float = 1.4, band: float = 0.2
+) -> None:
+    """The first seed as a line, with dots where stops are few, and the range of all seeds as a band."""
+    if not series:
+        return
+    if len(series) > 1 and band:
+        ax.fill_between(*range_of(series), color=colour, alpha=band, linewidth=0, zorder=2)
+    one = series[0]
+    finite = int(np.isfinite(one.values).sum())
+    ax.plot(*extremes(one.t, one.values), color=colour, linewidth=width, linestyle=DOTTED if dotted else "-", zorder=3)
+    if finite <= 3:
+        # Two points are no trajectory (SING-Q10): they are seen to be points.
+        ax.plot(one.t, one.values, "o", color=colour, markersize=3.5, zorder=3.1)
+
+
+def range_of(series: Sequence[Series]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Times, least and largest of the seeds there, each interpolated between its own times and none beyond its end."""
+    t = np.unique(np.concatenate([one.t for one in series]))
+    rows = np.array([np.interp(t, one.t, one.values, left=np.nan, right=np.nan) for one in series])
+    known = np.isfinite(rows).any(axis=0)
+    t, rows = t[known], rows[:, known]
+    return envelope(t, np.nanmin(rows, axis=0), np.nanmax(rows, axis=0), SAMPLES)
+
+
+def endings(ax: Axes, record: FullBatchRecord, series: Sequence[Series], colour: str, theme: Theme) -> None:
+    """How the first seed ended: a dot where its loss was low enough, a cross where it was not finite any more."""
+    if not series or record.statuses[0] == "completed":
+        return
+    finite = np.flatnonzero(np.isfinite(series[0].values))
+    if len(finite):
+        failed = "non-finite" in record.statuses[0]
+        ax.plot(
+            series[0].t[finite[-1]], series[0].values[finite[-1]], marker="X" if failed else "o",
+            markersize=6 if failed else 4.2, color=theme.alarm if failed else colour, markeredgecolor=theme.page,
+            markeredgewidth=0.7, clip_on=False, zorder=5, linestyle="none",
+        )  # fmt: skip
+
+
+def edge_lines(ax: Axes, theme: Theme) -> None:
+    """rho = 1, where the rate is 2/lambda, and the threshold 0.7 of the paper's Table 1."""
+    ax.axhline(1.0, color=theme.ink, linewidth=0.9, zorder=1.5)
+    ax.axhline(EDGE, color=theme.soft, linewidth=0.9, linestyle=DASHED, zorder=1.5)
+
+
+def edge_entries(theme: Theme) -> tuple[list[Handle], list[str]]:
+    """Key entries of the two lines."""
+    lines: list[Handle] = [
+        Line2D([], [], color=theme.ink, linewidth=0.9),
+        Line2D([], [], color=theme.soft, linewidth=0.9, linestyle=DASHED),
+    ]
+    return lines, ["\u03c1 = 1: \u03bb = 2/\u03b7", f"\u03c1 = {EDGE:g}"]
+
+
+def pair_entries(theme: Theme, solid: str, dotted: str) -> tuple[list[Handle], list[str]]:
+    """Key entries of a solid and a dotted line, whatever their colour."""
+    lines: list[Handle] = [
+        Line2D([], [], color=theme.ink, linewidth=1.4),
+        Line2D([], [], color=theme.ink, linewidth=1.4, linestyle=DOTTED),
+    ]
+    return lines, [solid, dotted]
+
+
+def add_seeds(handles: list[Handle], labels: list[str], records: Mapping[str, FullBatchRecord], theme: Theme) -> None:
+    """The entry of the bands, where any run has several seeds."""
+    seeds = max(len(record.seeds) for record in records.values())
+    if seeds > 1:
+        handles.append(Patch(color=theme.ink, alpha=0.2, linewidth=0))
+        labels.append(f"range of {seeds} seeds")
+
+
+def add_endings(handles: list[Handle], labels: list[str], records: Mapping[str, FullBatchRecord], theme: Theme) -> None:
+    """The entries of the marks at the ends, where any first seed ended early."""
+    ended = [record.statuses[0] for record in records.values()]
+    if any("loss below" in status for status in ended):
+        handles.append(Line2D([], [], color=theme.soft, marker="o", markersize=4.2, linestyle="none"))
+        labels.append("stopped by its loss")
+    if any("non-finite" in status for status in ended):
+        handles.append(Line2D([], [], color=theme.alarm, marker="X", markersize=6, linestyle="none"))
+        labels.append("overflowed")
+
+
+def palette(n: int, theme: Theme) -> list[str]:
+    """Colours of n settings: the theme's own, or shades of one ramp where they are too many for it."""
+    return list(theme.series[:n]) if n <= len(theme.series) else colours_of(n, theme)
+
+
+def time_axis(ax: Axes, label: str = TIME) -> None:
+    ax.margins(x=0.015)
+    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.set_xlabel(label)
+
+
+def log_axis(ax: Axes, series: Sequence[np.ndarray]) -> None:
+    """A logarithmic axis of what is positive in the values, with ticks that fit its length."""
+    values = np.concatenate([np.ravel(v) for v in series]) if series else np.array([])
+    values = values[np.isfinite(values) & (values > 0)]
+    if len(values):
+        low, high = float(values.min()) / 1.25, float(values.max()) * 1.25
+        ax.set_yscale("log")
+        ax.set_ylim(low, high)
+        if high / low >= FEW_DECADES:
+            log_ticks(ax.yaxis)
+            return
+        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
+
+
+def legend_above(
+    ax: Axes, name: str, handles: Sequence[Handle], labels: Sequence[str], columns: int = 2, rows: int = 0
+) -> None:
+    """The panel's title with its own key between title and axes, where no curve can lie under it.
+
+    Args:
+        rows: room to leave at least, so that titles side by side stand level.
+    """
+    rows = max(rows, -(-len(labels) // columns))
+    ax.set_title(name, fontsize=9, pad=5 + 11.5 * rows, y=1.0)
+    if labels:
+        key = ax.legend(
+            handles, labels, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=columns, fontsize=7.5,
+            handlelength=1.2, columnspacing=1.0, labelspacing=0.2, borderaxespad=0.1,
+        )  # fmt: skip
+        # The title's pad keeps its room; a wide key shall not make the panel narrow.
+        key.set_in_layout(False)

@@ -1,0 +1,243 @@
+"""Curvature along the gradient flow: Figure 5 of the singularity paper, and the integrator's part in it (SING-X04)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from ..claims.flow_measures import opening_curvature, peak_curvature
+from .canvas import Handle, add_key, new_figure
+from .edge_axes import (
+    DASHED,
+    DOTTED,
+    FLOW_TIME,
+    add_endings,
+    add_seeds,
+    endings,
+    legend_above,
+    log_axis,
+    seeds_curve,
+    time_axis,
+)
+from .edge_record import FlowRecord, Series, common, grouped
+from .numbers_in_words import number, spread
+from .panel_table import empty
+from .style import Theme
+from .walk_axes import count_axis, headed
+from .walk_sweeps import colours_of
+
+Records = Mapping[str, FlowRecord]
+SPIKE_ENDS = 1.0  # t from which the peak of a network with tanh is taken, behind its spike at the start
+
+
+@dataclass(frozen=True)
+class Line:
+    """A straight line of least squares through peaks over sizes, and how much of their variance it leaves."""
+
+    slope: float
+    offset: float
+    r_squared: float
+
+
+def peaks(records: Records, note: str, theme: Theme) -> Figure:
+    """A column an activation: lambda_1 over time by size of the data set above, its peak against the size below."""
+    networks = grouped(records.values(), lambda r: r.network)
+    heading = f"Curvature along the gradient flow \u00b7 {common(list(records.values()))}"
+    figure = new_figure(6.0, heading, note, theme)
+    axes = figure.subplots(2, max(len(networks), 2), squeeze=False, height_ratios=(1.25, 1))
+    sizes = sorted({r.images for r in records.values()})
+    colours = dict(zip(sizes, colours_of(len(sizes), theme), strict=True))
+    everything = [s.values for r in records.values() for s in (*curvature(r), *bounds(r))]
+    for (name, runs), column in zip(networks.items(), axes.T, strict=False):
+        runs = sorted(runs, key=lambda r: r.images)
+        for record in runs:
+            lambda_over_time(column[0], record, colours[record.images], theme)
+        _stable(column[0], runs, theme)
+        log_axis(column[0], everything)
+        column[0].set_ylabel("\u03bb\u2081 (nats, log scale)")
+        handles: list[Handle] = [Line2D([], [], color=colours[r.images], linewidth=1.6) for r in runs]
+        legend_above(column[0], name, handles, [f"{r.images:,} images" for r in runs], 3)
+        time_axis(column[0], FLOW_TIME)
+        peak_against_size(column[1], runs, colours, theme)
+    for ax in axes[:, len(networks) :].ravel():
+        empty(ax, "no run with another activation", theme)
+    keys, labels = stable_entries(theme)
+    if any(r.network.endswith("tanh") for r in records.values()):
+        keys.append(Line2D([], [], color=theme.soft, marker="^", markersize=5, linestyle="none"))
+        labels.append("first value after the start")
+    add_seeds(keys, labels, records, theme)
+    add_endings(keys, labels, records, theme)
+    add_key(figure, (keys, labels))
+    return figure
+
+
+def integrators(records: Records, note: str, theme: Theme) -> Figure:
+    """lambda_1 over time by the paper's rule and by Runge-Kutta above, the rule's deviation below; a column a size."""
+    sizes = grouped(records.values(), lambda r: (r.network, r.images))
+    heading = f"The paper's rule and Runge-Kutta \u00b7 {common(list(records.values()))}"
+    figure = new_figure(4.6, heading, note, theme)
+    axes = figure.subplots(2, len(sizes), squeeze=False, sharex="col", height_ratios=(1.7, 1))
+    methods = {"euler": (theme.series[0], False), "rk4": (theme.series[1], True)}
+    for ((_, images), runs), column in zip(sizes.items(), axes.T, strict=True):
+        for record in runs:
+            colour, dotted = methods.get(record.method, (theme.series[2], False))
+            lambda_over_time(column[0], record, colour, theme, dotted=dotted)
+        _stable(column[0], runs, theme)
+        log_axis(column[0], [s.values for r in runs for s in (*curvature(r), *bounds(r))])
+        column[0].set_ylabel("\u03bb\u2081 (nats, log scale)")
+        told = [f"{METHODS.get(r.method, r.method)} {number(float(np.nanmedian(peak(r))), '.4g')}" for r in runs]
+        headed(column[0], f"{images:,} images", f"peak: {', '.join(told)}")
+        if not _deviation(column[1], runs, theme):
+            column[0].tick_params(labelbottom=True)
+            time_axis(column[0], FLOW_TIME)
+    shown = {r.method for r in records.values()}
+    handles: list[Handle] = [
+        Line2D([], [], color=colour, linewidth=1.4, linestyle=DOTTED if dotted else "-")
+        for name, (colour, dotted) in methods.items()
+        if name in shown
+    ]
+    labels = [METHODS[name] for name in methods if name in shown]
+    lines, told = stable_entries(theme)
+    handles, labels = [*handles, *lines], [*labels, *told]
+    add_seeds(handles, labels, records, theme)
+    add_key(figure, (handles, labels))
+    return figure
+
+
+METHODS = {"euler": "paper's rule (Euler)", "rk4": "Runge-Kutta"}
+
+
+def curvature(record: FlowRecord) -> list[Series]:
+    """lambda_1 of every seed where it was measured."""
+    return [_finite(s) for s in record.over("lambda_1")]
+
+
+def bounds(record: FlowRecord) -> list[Series]:
+    """2 / eta of every seed and step, beyond which a curvature is unstable; steps of no length at the end are none."""
+    found = record.over("rate")
+    return [Series(s.t, np.divide(2, s.values, out=np.full(len(s.t), np.nan), where=s.values > 0)) for s in found]
+
+
+def peak(record: FlowRecord) -> list[float]:
+    """The largest lambda_1 of every seed (SING-D15); with tanh that of the peak behind the spike."""
+    return record.measured(peak_curvature, start=SPIKE_ENDS if record.network.endswith("tanh") else 0.0)
+
+
+def fitted(sizes: Sequence[float], values: Sequence[float]) -> Line | None:
+    """The line through finite values at three sizes or more."""
+    x, y = np.asarray(sizes, float), np.asarray(values, float)
+    known = np.isfinite(y)
+    x, y = x[known], y[known]
+    if len(set(x)) < 3:
+        return None
+    slope, offset = np.polyfit(x, y, 1)
+    spread = float(np.sum((y - y.mean()) ** 2))
+    rest = float(np.sum((y - slope * x - offset) ** 2))
+    return Line(float(slope), float(offset), 1 - rest / spread if spread > 0 else float("nan"))
+
+
+def line_through(runs: Sequence[FlowRecord]) -> Line | None:
+    """Through the medians over seeds of the peaks of runs that differ in their size."""
+    return fitted([r.images for r in runs], [float(np.median(peak(r))) for r in runs])
+
+
+def lambda_over_time(ax: Axes, record: FlowRecord, colour: str, theme: Theme, *, dotted: bool = False) -> None:
+    """lambda_1 and, where the step is smaller than its cap, the bound 2 / eta of that step."""
+    series = curvature(record)
+    seeds_curve(ax, series, colour, dotted=dotted)
+    endings(ax, record, series, colour, theme)
+    for one in bounds(record)[:1]:
+        small = np.where(one.values > 1.001 * 2 / record.cap, one.values, np.nan)
+        ax.plot(one.t, small, color=colour, linewidth=0.7, linestyle=DASHED, alpha=0.8, zorder=1.9)
+
+
+def peak_against_size(ax: Axes, runs: Sequence[FlowRecord], colours: Mapping[int, str], theme: Theme) -> None:
+    """A dot a seed, the line through the medians with its slope and R squared."""
+    tanh = any(r.network.endswith("tanh") for r in runs)
+    for record in runs:
+        values = peak(record)
+        ax.plot([record.images] * len(values), values, "o", color=colours[record.images], markersize=5,
+                markeredgecolor=theme.page, markeredgewidth=0.6, zorder=3, clip_on=False)  # fmt: skip
+    line = line_through(runs)
+    if line is not None:
+        x = np.array([0, 1.04 * max(r.images for r in runs)])
+        ax.plot(x, line.offset + line.slope * x, color=theme.soft, linewidth=1.1, zorder=2)
+    told = [in_words(line) if line is not None else "too few sizes for a line"]
+    highest = max((v for r in runs for v in peak(r) if np.isfinite(v)), default=1.0)
+    if tanh:
+        spikes = [v for r in runs for v in r.measured(opening_curvature)]
+        if max(spikes) < 4 * highest:
+            for record in runs:
+                values = record.measured(opening_curvature)
+                ax.plot([record.images] * len(values), values, "^", color=theme.soft, markersize=5, zorder=2.8)
+            highest = max(highest, *spikes)
+        else:
+            told.append(f"first value after the start, off the axis: {spread(spikes, ',.0f')}")
+    ax.set_xlim(left=0)
+    ax.set_ylim(0, 1.12 * highest)
+    count_axis(ax.xaxis, 5)
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
+    ax.set_xlabel("images $n_D$")
+    ax.set_ylabel("peak of \u03bb\u2081 (nats)")
+    headed(ax, f"Peak{f' after t = {SPIKE_ENDS:g}' if tanh else ''} against size", *told)
+
+
+def in_words(line: Line) -> str:
+    """``"2.0 per image, R\u00b2 = 0.9991"``."""
+    return f"{number(line.slope, '.2g')} per image, R\u00b2 = {number(line.r_squared, '.4f')}"
+
+
+def stable_entries(theme: Theme) -> tuple[list[Handle], list[str]]:
+    """Key entries of the bound 2 / eta, at the largest step and at smaller ones."""
+    lines: list[Handle] = [
+        Line2D([], [], color=theme.ink, linewidth=0.9, linestyle=DASHED),
+        Line2D([], [], color=theme.soft, linewidth=0.7, linestyle=DASHED),
+    ]
+    return lines, ["2/\u03b7, largest step", "2/\u03b7\u2099, smaller steps"]
+
+
+def deviation(runs: Sequence[FlowRecord]) -> list[Series]:
+    """Of every seed that both methods ran, the rule's lambda_1 relative to Runge-Kutta's, less 1."""
+    by_method = {r.method: r for r in runs}
+    if not {"euler", "rk4"} <= set(by_method):
+        return []
+    rule, check = by_method["euler"], by_method["rk4"]
+    ours, theirs = (dict(zip(r.seeds, curvature(r), strict=True)) for r in (rule, check))
+    found = []
+    for seed in [s for s in rule.seeds if s in theirs]:
+        t = ours[seed].t[ours[seed].t <= theirs[seed].t[-1]]
+        values = ours[seed].values[: len(t)] / np.interp(t, theirs[seed].t, theirs[seed].values) - 1
+        found.append(Series(t, values))
+    return found
+
+
+def _deviation(ax: Axes, runs: Sequence[FlowRecord], theme: Theme) -> bool:
+    """Whether there was anything to draw."""
+    series = deviation(runs)
+    if not series:
+        empty(ax, "one method only", theme)
+        return False
+    ax.axhline(0, color=theme.soft, linewidth=0.8, zorder=1.4)
+    seeds_curve(ax, series, theme.series[0], width=1.0)
+    ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%".replace("-", "\u2212"))
+    ax.yaxis.set_major_locator(MaxNLocator(5))
+    ax.set_ylabel("rule over\nRunge-Kutta")
+    time_axis(ax, FLOW_TIME)
+    return True
+
+
+def _stable(ax: Axes, runs: Sequence[FlowRecord], theme: Theme) -> None:
+    for cap in {r.cap for r in runs}:
+        ax.axhline(2 / cap, color=theme.ink, linewidth=0.9, linestyle=DASHED, zorder=1.5)
+
+
+def _finite(series: Series) -> Series:
+    known = np.isfinite(series.values)
+    return Series(series.t[known], series.values[known])
