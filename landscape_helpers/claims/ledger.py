@@ -235,7 +235,8 @@ def _shortened(spec: RunSpec, catalogue: Catalogue) -> list[str]:
     if steps is not None and run.paper_steps is not None and steps < run.paper_steps:
         return [f"{spec.run}: the first {steps:,} of {run.paper_steps:,} steps"]
     if epochs is not None and "paper" in run.scales and epochs < (full := run.scales["paper"].parameters["epochs"]):
-        return [f"{spec.run}: {epochs:,} instead of {full:,} epochs, its checkpoints moved in proportion"]
+        moved = ", its checkpoints moved in proportion" if "keep" in spec.parameters else ""
+        return [f"{spec.run}: {epochs:,} instead of {full:,} epochs{moved}"]
     return []
 
 
