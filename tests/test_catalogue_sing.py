@@ -194,14 +194,17 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
+@pytest.fixture(scope="module")
+def rows(shelf: Store) -> dict[str, Any]:
+    return {row["id"]: row for row in ledger("smoke", "SING", shelf)}
+
+
 class TestLedger:
-    def test_every_claim_is_decided_where_its_runs_exist(self, shelf: Store) -> None:
-        rows = {row["id"]: row for row in ledger("smoke", "SING", shelf)}
+    def test_every_claim_is_decided_where_its_runs_exist(self, rows: dict[str, Any]) -> None:
         assert set(rows) == {claim.id for claim in every_claim()}
         assert {name for name, row in rows.items() if row["verdict"] == "not run"} == set()
 
-    def test_runs_as_the_paper_describes_them_reproduce_its_claims(self, shelf: Store) -> None:
-        rows = {row["id"]: row for row in ledger("smoke", "SING", shelf)}
+    def test_runs_as_the_paper_describes_them_reproduce_its_claims(self, rows: dict[str, Any]) -> None:
         for claim in ("SING-C02", "SING-C03", "SING-C06", "SING-C08", "SING-F02-1", "SING-F03-3", "SING-F04-2"):
             assert rows[claim]["verdict"] == "reproduced", (claim, rows[claim]["measured_text"])
         # The profile is a parabola at every size: no cusp, and no slope that grows.
