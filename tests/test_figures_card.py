@@ -17,7 +17,8 @@ from landscape_helpers.catalogue import load_catalogue
 from landscape_helpers.claims import ledger
 from landscape_helpers.figures import draw
 from landscape_helpers.figures.card import Card, card
-from landscape_helpers.figures.card_html import _checks, pictures
+from landscape_helpers.figures.card_checks import checks_table
+from landscape_helpers.figures.card_html import pictures
 from landscape_helpers.figures.image import DPI, png, webp
 from landscape_helpers.store import Store
 
@@ -235,7 +236,7 @@ def check_row(name: str, *remarks: str) -> dict:
 
 def test_a_long_remark_that_several_checks_share_stands_once_below_the_table():
     long, other = "the first 400 of 1,500 steps of <every> network", "thresholds that were fixed before any of the runs"
-    html = _checks([
+    html = checks_table([
         check_row("A", long, "seed 1 ended early"),
         check_row("B", "seed 1 ended early", long, other),
         check_row("C", other),
@@ -256,10 +257,21 @@ def test_a_long_remark_that_several_checks_share_stands_once_below_the_table():
 
 
 def test_without_shared_remarks_a_table_is_all_there_is():
-    assert _checks([check_row("A", "only here is this long remark to be found, once"), check_row("B")]).endswith(
+    assert checks_table([check_row("A", "only here is this long remark to be found, once"), check_row("B")]).endswith(
         "</table>"
     )
-    assert _checks([]) == ""
+    assert checks_table([]) == ""
+
+
+def test_many_quantities_and_a_long_rule_are_folded_away():
+    values = {"median": 1.0, "low": 1.0, "high": 1.0, "values": [1.0]}
+    few, many = ({f"m{i}": values for i in range(n)} for n in (6, 7))
+    short = Page(checks_table([{**check_row("A"), "measured": few, "expected": "m0 > 0"}]))
+    assert short.of("details") == [] and short.text.count("m0 1") == 1
+    rule = " and ".join(f"m{i} > 0" for i in range(30))
+    long = Page(checks_table([{**check_row("A"), "measured": many, "expected": rule}]))
+    assert len(long.of("details")) == 2
+    assert "7 quantities" in long.text and rule in long.text and "m6 1" in long.text
 
 
 def test_text_from_results_cannot_become_markup(store):

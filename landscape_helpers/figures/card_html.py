@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -16,17 +15,13 @@ from PIL.Image import Image
 
 from ..catalogue import Figure, RunSpec
 from ..claims import VERDICTS
+from .card_checks import badge, checks_table, definitions
 from .card_style import STYLE
-from .evidence import Evidence, Row
+from .evidence import Evidence
 from .image import DPI, Encoded, render, webp
 from .papers import draw
 from .words import alt_text, data_table, findings
 
-# A verdict is a word and a mark as well as a colour.
-MARKS = {"reproduced": "\u2713", "partly": "\u25d0", "not reproduced": "\u2717", "not run": "\u25cb"}
-COLUMNS = ("Check", "Measured", "Expected", "Verdict")
-# A reason is made of remarks. One of this many characters that several checks share stands once, below their table.
-SEPARATOR, LONG = "; ", 40
 # Pictures in a folded part are looked at less: they are stored smaller.
 FOLDED_DPI = 110
 
@@ -46,16 +41,10 @@ def card_html(
     if shown is not None:
         # A table in the picture is a table in the page too, for those who read it by ear or copy from it.
         parts.append(data_table(figure.id, shown.runs))
-        parts += [_checks(shown.rows), _scale(shown), _provenance(shown)]
+        parts += [checks_table(shown.rows), _scale(shown), _provenance(shown)]
     if here is not None:
         parts.append(_folded(here))
     return f'<figure class="lh-card" id="{escape(figure.id)}"><style>{STYLE}</style>{"".join(parts)}</figure>'
-
-
-def badge(verdict: str, count: int | None = None) -> str:
-    """A verdict with its mark, and how often it was given."""
-    number = "" if count is None else f"{count} "
-    return f'<span class="lh-badge" data-verdict="{escape(verdict)}">{MARKS[verdict]} {number}{escape(verdict)}</span>'
 
 
 def pictures(evidence: Evidence, dpi: int = DPI) -> tuple[Image, Image]:
@@ -108,66 +97,6 @@ def _block(block: tuple[str, str]) -> str:
     return f'<div><p class="lh-head">{head}</p>{body}</div>'
 
 
-def _checks(rows: Sequence[Row]) -> str:
-    if not rows:
-        return ""
-    head = "".join(f'<th scope="col">{column}</th>' for column in COLUMNS)
-    shared = _shared([str(row["reason"]) for row in rows])
-    body = "".join(_check(row, shared) for row in rows)
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    if not shared:
-        return table
-    notes = _definitions((f"Remark {number}", remark) for remark, number in shared.items())
-    return f'{table}<dl class="lh-soft">{notes}</dl>'
-
-
-def _shared(reasons: Sequence[str]) -> dict[str, int]:
-    """Long remarks that stand in several reasons, numbered in the order in which they appear."""
-    remarks = [set(reason.split(SEPARATOR)) for reason in reasons]
-    counts = Counter(remark for own in remarks for remark in own)
-    found = [r for reason in reasons for r in reason.split(SEPARATOR) if counts[r] > 1 and len(r) >= LONG]
-    return {remark: number for number, remark in enumerate(dict.fromkeys(found), 1)}
-
-
-def _reason(reason: str, shared: Mapping[str, int]) -> str:
-    """A row's remarks, those below the table by their numbers."""
-    remarks = reason.split(SEPARATOR)
-    numbers = [str(shared[remark]) for remark in remarks if remark in shared]
-    own = [remark for remark in remarks if remark not in shared]
-    if numbers:
-        own.append(f"remark{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}")
-    return SEPARATOR.join(own)
-
-
-def _check(row: Row, shared: Mapping[str, int]) -> str:
-    statement = f'{escape(row["statement"])} <span class="lh-soft lh-id">{escape(row["id"])}</span>'
-    measured = "<br>".join(
-        f"<code>{escape(name)}</code> {escape(_summary(values))}" for name, values in row["measured"].items()
-    )
-    measured = measured or "\u2013"
-    verdict = badge(row["verdict"])
-    if row["reason"]:
-        verdict += f'<div class="lh-soft">{escape(_reason(row["reason"], shared))}</div>'
-    expected = f"<code>{escape(row['expected'])}</code>"
-    return (
-        f'<tr><td>{statement}</td><td class="lh-number" data-column="Measured">{measured}</td>'
-        f'<td data-column="Expected">{expected}</td><td data-column="Verdict">{verdict}</td></tr>'
-    )
-
-
-def _summary(values: Mapping[str, Any]) -> str:
-    """Median over seeds, and the range where they differ."""
-    middle, low, high = (_number(values[key]) for key in ("median", "low", "high"))
-    unknown = sum(math.isnan(v) for v in values["values"])
-    text = middle if low == high else f"{middle} [{low}, {high}]"
-    seeds = len(values["values"])
-    return text + (f", none in {unknown} of {seeds} seeds" if 0 < unknown < seeds else "")
-
-
-def _number(value: float) -> str:
-    return "none" if math.isnan(value) else f"{value:.3g}".replace("-", "\u2212")
-
-
 def _scale(evidence: Evidence) -> str:
     text = f"Measured at {evidence.scale}."
     if evidence.stale:
@@ -190,7 +119,7 @@ def _run(name: str, spec: RunSpec, datasets: Sequence[xarray.Dataset]) -> str:
         ("computed on", f"{first['device']}, {first['dtype']}"),
         *((f"seed {d.attrs['seed']}", _seed(d)) for d in datasets),
     ]
-    return f'<p class="lh-head">{escape(name)}</p><dl>{_definitions(entries)}</dl>'
+    return f'<p class="lh-head">{escape(name)}</p><dl>{definitions(entries)}</dl>'
 
 
 def _network_and_data(spec: RunSpec, first: Mapping[str, Any], parameters: str) -> list[tuple[str, str]]:
@@ -215,17 +144,13 @@ def _seed(dataset: xarray.Dataset) -> str:
     return ", ".join(said)
 
 
-def _definitions(entries: Iterable[tuple[str, str]]) -> str:
-    return "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in entries)
-
-
 def _compact(value: object) -> str:
     return json.dumps(value, default=list)
 
 
 def _folded(here: Evidence) -> str:
     summary = f"The same figure computed for this page, at {escape(here.scale)}"
-    body = f"{_pictures(here, pictures(here, FOLDED_DPI))}{_findings(here)}{_checks(here.rows)}{_provenance(here)}"
+    body = f"{_pictures(here, pictures(here, FOLDED_DPI))}{_findings(here)}{checks_table(here.rows)}{_provenance(here)}"
     return f"<details><summary>{summary}</summary>{body}</details>"
 
 

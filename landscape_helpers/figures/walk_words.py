@@ -139,13 +139,11 @@ def _barriers(records: Records) -> list[str]:
 
 def _rows(figure_id: str, records: Records) -> list[str]:
     table = table_of(figure_id, records)
+    at = f"at epochs {', '.join(map(str, table.epochs))}"
     told = []
     for name, cells in table.rows:
-        each = [
-            f"epoch {epoch} {cell.ours}{f' ({cell.asides[0]})' if cell.asides else ''}, paper {cell.paper}"
-            for epoch, cell in zip(table.epochs, cells, strict=True)
-        ]
-        told.append(f"{name}: {'; '.join(each)}")
+        ours, paper = (", ".join(values) for values in ([c.ours for c in cells], [c.paper for c in cells]))
+        told.append(f"{name}: {ours} {at} (paper: {paper})")
     return told
 
 

@@ -1,0 +1,97 @@
+"""The checks of a figure as an HTML table: what was measured, what was expected, and each verdict."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from .evidence import Row
+
+# A verdict is a word and a mark as well as a colour.
+MARKS = {"reproduced": "\u2713", "partly": "\u25d0", "not reproduced": "\u2717", "not run": "\u25cb"}
+COLUMNS = ("Check", "Measured", "Expected", "Verdict")
+# A reason is made of remarks. One of this many characters that several checks share stands once, below their table.
+SEPARATOR, LONG = "; ", 40
+# What is longer than this is folded: a check of a whole table compares a dozen numbers.
+MANY, LONG_RULE = 6, 160
+
+
+def badge(verdict: str, count: int | None = None) -> str:
+    """A verdict with its mark, and how often it was given."""
+    number = "" if count is None else f"{count} "
+    return f'<span class="lh-badge" data-verdict="{escape(verdict)}">{MARKS[verdict]} {number}{escape(verdict)}</span>'
+
+
+def checks_table(rows: Sequence[Row]) -> str:
+    """A row for every check; a remark that several share stands once, below the table."""
+    if not rows:
+        return ""
+    head = "".join(f'<th scope="col">{column}</th>' for column in COLUMNS)
+    shared = _shared([str(row["reason"]) for row in rows])
+    body = "".join(_check(row, shared) for row in rows)
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    if not shared:
+        return table
+    notes = definitions((f"Remark {number}", remark) for remark, number in shared.items())
+    return f'{table}<dl class="lh-soft">{notes}</dl>'
+
+
+def _shared(reasons: Sequence[str]) -> dict[str, int]:
+    """Long remarks that stand in several reasons, numbered in the order in which they appear."""
+    remarks = [set(reason.split(SEPARATOR)) for reason in reasons]
+    counts = Counter(remark for own in remarks for remark in own)
+    found = [r for reason in reasons for r in reason.split(SEPARATOR) if counts[r] > 1 and len(r) >= LONG]
+    return {remark: number for number, remark in enumerate(dict.fromkeys(found), 1)}
+
+
+def _reason(reason: str, shared: Mapping[str, int]) -> str:
+    """A row's remarks, those below the table by their numbers."""
+    remarks = reason.split(SEPARATOR)
+    numbers = [str(shared[remark]) for remark in remarks if remark in shared]
+    own = [remark for remark in remarks if remark not in shared]
+    if numbers:
+        own.append(f"remark{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}")
+    return SEPARATOR.join(own)
+
+
+def _check(row: Row, shared: Mapping[str, int]) -> str:
+    statement = f'{escape(row["statement"])} <span class="lh-soft lh-id">{escape(row["id"])}</span>'
+    quantities = [f"<code>{escape(name)}</code> {escape(_summary(values))}" for name, values in row["measured"].items()]
+    measured = "<br>".join(quantities) or "\u2013"
+    if len(quantities) > MANY:
+        measured = _folded(f"{len(quantities)} quantities", measured)
+    verdict = badge(row["verdict"])
+    if row["reason"]:
+        verdict += f'<div class="lh-soft">{escape(_reason(row["reason"], shared))}</div>'
+    expected = f"<code>{escape(row['expected'])}</code>"
+    if len(row["expected"]) > LONG_RULE:
+        expected = _folded("rule", expected)
+    return (
+        f'<tr><td>{statement}</td><td class="lh-number" data-column="Measured">{measured}</td>'
+        f'<td data-column="Expected">{expected}</td><td data-column="Verdict">{verdict}</td></tr>'
+    )
+
+
+def _summary(values: Mapping[str, Any]) -> str:
+    """Median over seeds, and the range where they differ."""
+    middle, low, high = (_number(values[key]) for key in ("median", "low", "high"))
+    unknown = sum(math.isnan(v) for v in values["values"])
+    text = middle if low == high else f"{middle} [{low}, {high}]"
+    seeds = len(values["values"])
+    return text + (f", none in {unknown} of {seeds} seeds" if 0 < unknown < seeds else "")
+
+
+def _number(value: float) -> str:
+    return "none" if math.isnan(value) else f"{value:.3g}".replace("-", "\u2212")
+
+
+def _folded(summary: str, body: str) -> str:
+    return f"<details><summary>{summary}</summary>{body}</details>"
+
+
+def definitions(entries: Iterable[tuple[str, str]]) -> str:
+    """Terms and what they stand for, the content of a ``<dl>``."""
+    return "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in entries)
