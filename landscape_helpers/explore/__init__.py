@@ -2,6 +2,7 @@
 
 from .controls import Band, Choice, Cursor, Slider
 from .directions import direction_explorer
+from .edge import edge_explorer
 from .explorer import FrameExplorer
 from .learning_rate import learning_rate_explorer
 from .lines import line_explorer
@@ -20,6 +21,7 @@ __all__ = [
     "Series",
     "Slider",
     "direction_explorer",
+    "edge_explorer",
     "learning_rate_explorer",
     "line_explorer",
     "quadratic_explorer",
