@@ -63,11 +63,6 @@ class FullBatchRecord(RunRecord):
     def n_classes(self) -> int:
         return int(told(self.first, "n_classes", 10))
 
-    @property
-    def statuses(self) -> list[str]:
-        """How each seed ended."""
-        return [str(told(data, "status", "completed")) for data in self.datasets]
-
     def over(self, name: str, pair: int | None = None) -> list[Series]:
         """A quantity of every seed that has it over t; of eigenpair number ``pair``, counted from 1 (SING-Q01)."""
         found = []

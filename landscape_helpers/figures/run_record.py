@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray
 
-from .trajectories import NAMES
+from .trajectories import NAMES, statuses_of
 
 Data = xarray.Dataset | Sequence[xarray.Dataset]
 
@@ -36,6 +36,11 @@ class RunRecord:
     @property
     def first(self) -> xarray.Dataset:
         return self.datasets[0]
+
+    @property
+    def statuses(self) -> list[str]:
+        """How each seed ended: "completed", or why not."""
+        return statuses_of(self.seeds, [str(told(data, "status", "completed")) for data in self.datasets])
 
     @cached_property
     def parameters(self) -> dict[str, Any]:

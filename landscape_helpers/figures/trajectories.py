@@ -173,12 +173,7 @@ class Trajectories:
     @property
     def _statuses(self) -> list[str]:
         """Each seed's status; results loaded together carry one text, "seed 0: completed; seed 1: stopped: ..."."""
-        each = [str(status) for status in self.per_seed("status", "completed")]
-        parts = re.split(r"(?:^|; )seed (\d+): ", each[0]) if each else []
-        if len(parts) < 3:
-            return each
-        by_seed = dict(zip(map(int, parts[1::2]), parts[2::2], strict=True))
-        return [by_seed.get(seed, "completed") for seed in self.seeds]
+        return statuses_of(self.seeds, [str(status) for status in self.per_seed("status", "completed")])
 
     @property
     def has_sharpness(self) -> bool:
@@ -229,3 +224,16 @@ def negative_fraction(windowed: np.ndarray) -> np.ndarray:
     """(step,) from (seed, step): the fraction of seeds below zero among those that have a value; 0 where none has."""
     known = np.isfinite(windowed).sum(0)
     return np.divide((windowed < 0).sum(0), known, out=np.zeros(windowed.shape[1]), where=known > 0)
+
+
+def statuses_of(seeds: Sequence[int], told: Sequence[str]) -> list[str]:
+    """Each seed's own status, also where every seed carries the text of all, as results that were loaded together do.
+
+    >>> statuses_of([1], ["seed 0: completed; seed 1: stopped: loss below 0.1 at step 7"])
+    ['stopped: loss below 0.1 at step 7']
+    """
+    parts = re.split(r"(?:^|; )seed (\d+): ", told[0]) if told else []
+    if len(parts) < 3:
+        return list(told)
+    by_seed = dict(zip(map(int, parts[1::2]), parts[2::2], strict=True))
+    return [by_seed.get(seed, "completed") for seed in seeds]

@@ -124,8 +124,7 @@ class WalkRecord(RunRecord):
     @property
     def endings(self) -> list[str]:
         """Of each seed that did not finish: ``"vgg11-gd, seed 1: loss became non-finite in epoch 4 (step 3)"``."""
-        statuses = [str(told(data, "status", "completed")) for data in self.datasets]
-        pairs = zip(self.seeds, statuses, strict=True)
+        pairs = zip(self.seeds, self.statuses, strict=True)
         return [f"{self.run}, seed {seed}: {status}" for seed, status in pairs if status != "completed"]
 
     def has(self, name: str) -> bool:
