@@ -59,7 +59,7 @@ def test_its_cost_agrees_with_hooks_on_the_network(shape: tuple[int, int, int], 
 
     def count(module: nn.Module, _: object, output: torch.Tensor) -> None:
         nonlocal counted
-        counted += output.numel() * module.weight[0].numel()  # type: ignore[index, union-attr]
+        counted += output.numel() * module.weight[0].numel()  # type: ignore[index]
 
     model = build_model("alexnet", 10, shape, width=width)
     for module in model.modules():

@@ -35,7 +35,7 @@ def singularity_work(experiment: str, p: Mapping[str, Any], images: int, classes
 
 def edge_steps(p: Mapping[str, Any]) -> int:
     """Steps of a run on the edge at most: t_max / lr, SING-D12."""
-    return min(round(p["t_max"] / p["lr"]), p["max_steps"] or math.inf)  # type: ignore[return-value]
+    return min(round(p["t_max"] / p["lr"]), p["max_steps"] or math.inf)
 
 
 def _flow(p: Mapping[str, Any], images: float) -> Work:
