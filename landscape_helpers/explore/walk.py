@@ -233,7 +233,7 @@ def _panels(updates: int, runs: Iterable[xarray.Dataset]) -> tuple[Panel, ...]:
     )
 
 
-def _alt(runs: Mapping[tuple[float, ...], xarray.Dataset]) -> str:
+def _alt(runs: Mapping[tuple[float, float], xarray.Dataset]) -> str:
     parts = []
     for kind, meaning in (
         ("slides", "most steps go straight down"),
