@@ -44,7 +44,7 @@ def record(rho: list[list[float]], classes: int, status: str = "completed", loss
             "change_bulk": ("stop", 2 * changes),
         },
         coords={"time": ("stop", np.array([0.0, 1.0, 2.0]))},
-        attrs={"status": status, "classes": classes},
+        attrs={"status": status, "classes": classes, "learning_rate": 0.5},
     )
 
 
@@ -114,7 +114,7 @@ def test_an_eigenvector_counts_from_0_7_on_and_after_the_start() -> None:
     assert first == "Both directions of the top reach the edge, the bulk does not."
     assert facts == (
         "Loss from 2.00 to 0.5 · largest ρ after t = 1: 0.90, last of the top 0.71, first of the bulk 0.69 · "
-        "mean loss change at the one stop on the edge: −1 along the top, −2 along the bulk"
+        "loss change per t, mean of the one stop on the edge: −2 along the top, −4 along the bulk"
     )
 
 
@@ -174,5 +174,5 @@ def test_bad_arguments_are_refused_before_any_data_are_read(arguments: dict, mes
 
 
 def test_one_number_of_classes_is_no_choice() -> None:
-    with pytest.raises(ValueError, match="menu 'classes'"):
+    with pytest.raises(ValueError, match="menu 'number of classes'"):
         edge_explorer(classes=(3, 11))

@@ -156,7 +156,7 @@ def edge_explorer(
         raise ValueError(f"images must be at least 1, got {images}")
     everything = load_data(data, n_train=n_train)
     counts = [c for c in classes if c <= everything.n_classes]
-    menu = Choice("classes", [str(c) for c in counts])
+    menu = Choice("number of classes", [str(c) for c in counts])
     options = NETWORK if model_options is None else model_options
     objectives = [_objective(first_classes(everything, c).pooled(pool), images, model, options, seed) for c in counts]
 
@@ -236,7 +236,7 @@ def _panels(classes: int) -> tuple[Panel, ...]:
         Panel(
             "Loss change of a step",
             "time t",
-            "nat per unit of t",
+            "nat per t",
             [Series("change_top", top, at, markers=True), Series("change_bulk", bulk, at, markers=True)],
             y_range=CHANGES,
             references=[Reference("zero", value=0.0, faint=True)],

@@ -33,9 +33,12 @@ def note(record: xarray.Dataset) -> str:
     ]
     on = record["rho"].values[:, top - 1] > EDGE
     if on.any():
-        along = [_signed(record[name].values[on].mean()) for name in ("change_top", "change_bulk")]
+        rate = float(record.attrs["learning_rate"])
+        along = [_signed(record[name].values[on].mean() / rate) for name in ("change_top", "change_bulk")]
         stops = "the one stop" if on.sum() == 1 else f"{on.sum()} stops"
-        facts.append(f"mean loss change at {stops} on the edge: {along[0]} along the top, {along[1]} along the bulk")
+        facts.append(
+            f"loss change per t, mean of {stops} on the edge: {along[0]} along the top, {along[1]} along the bulk"
+        )
     return f"{_said(reached(record), top, later.shape[1])}\n" + " \N{MIDDLE DOT} ".join(facts)
 
 
@@ -65,7 +68,8 @@ def _said(count: int, top: int, measured: int) -> str:
         return "No direction reaches the edge: there is not enough curvature for this rate."
     if count > top:
         more = " or more" if count == measured else ""
-        return f"The edge is reached by {count}{more} directions: the {top} of the top, and of the bulk as well."
+        ours = "the one" if top == 1 else f"the {top}"
+        return f"The edge is reached by {count}{more} directions: {ours} of the top, and others of the bulk."
     if top == 1:
         return "The one direction of the top reaches the edge, the bulk does not."
     if count < top:
