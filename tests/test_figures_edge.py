@@ -23,7 +23,8 @@ from landscape_helpers.figures import THEMES, alt_text, draw
 from landscape_helpers.figures.edge_axes import range_of
 from landscape_helpers.figures.edge_entry import moments_of, together
 from landscape_helpers.figures.edge_figures import FLOWS, LAYOUTS
-from landscape_helpers.figures.edge_flow import deviation, fitted, line_through
+from landscape_helpers.figures.edge_flow import at_its_end, fitted, line_through
+from landscape_helpers.figures.edge_integrator import deviation
 from landscape_helpers.figures.edge_map import NUMBERS, table_of
 from landscape_helpers.figures.edge_profile import fits
 from landscape_helpers.figures.edge_record import EdgeRecord, FlowRecord, Series, unconverged
@@ -213,6 +214,15 @@ def test_peaks_lie_on_a_line_whose_slope_is_theirs() -> None:
     assert "R\u00b2 = 1.0000" in texts(drawn("SING-F05"))
 
 
+def test_a_peak_at_the_end_of_a_run_is_drawn_open_and_told() -> None:
+    whole = flow_run(n_train=400)
+    cut = whole.isel(step=slice(0, whole.sizes["step"] // 3))
+    assert at_its_end(FlowRecord("x", [whole, cut])) == [False, True]
+    figure = draw("SING-F05", {"flow-relu-whole": cut})
+    assert "open: largest at its end" in texts(figure) and "open:" not in texts(drawn("SING-F05"))
+    assert "1 of 1 runs end at their peak" in findings("SING-F05", {"flow-relu-whole": cut})[1]
+
+
 def test_the_spike_of_tanh_is_told_apart_from_its_peak() -> None:
     written = texts(drawn("SING-F05"))
     assert "Peak after t = 1 against size" in written and "first value after the start" in written
@@ -373,6 +383,24 @@ def test_endings_are_marked_and_two_points_are_seen_to_be_points() -> None:
     relu, tanh = panels(figure)
     assert {line.get_marker() for line in relu.lines} >= {"X", "o"}
     assert [len(line.get_xdata()) for line in tanh.lines if line.get_marker() == "o"] == [2, 2]
+
+
+def test_a_run_that_overflows_leaves_the_edge_in_sight() -> None:
+    lost = edge_run(0, lr=0.003, ends="loss became non-finite at step 9")
+    for name in ("rho", "eigenvalue", "coordinate", "top_norm", "bulk_norm", "change_top", "change_bulk"):
+        lost[name][-2] *= 1e9
+        lost[name][-1] = np.nan
+    lost["converged"] = lost["converged"].copy(data=np.isfinite(lost["top_norm"].values))
+    for figure_id, run in (
+        ("SING-F01", "alexnet-relu-0.003"), ("SING-F03", "alexnet-relu-0.003"), ("SING-F04", "entry"),
+        ("SING-T01", "alexnet-relu-0.003"), ("SING-X01", "alexnet-relu-0.003"), ("SING-X02", "cnn-kaiming"),
+        ("SING-X03", "alexnet-relu-0.001"),
+    ):  # fmt: skip
+        figure = draw(figure_id, {run: lost})
+        figure.draw_without_rendering()
+        assert all(ax.get_ylim()[1] <= 5 for ax in panels(figure) if ax.get_ylabel() == "\u03c1")
+        assert "not within tolerance at 1 of" in texts(figure).replace("\n", " ")
+        assert alt_text(figure_id, {run: lost})
 
 
 def test_bands_reach_from_the_least_to_the_largest_seed_and_end_with_them() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,6 +23,7 @@ TIME = "time t = n\u03b7"
 FLOW_TIME = "time t, the sum of the steps"
 DOTTED = (0, (1.1, 1.3))
 DASHED = (0, (4, 2.5))
+HIGHEST = 5.0  # ratio that is drawn; beyond it a run is not on an edge but overflows
 FEW_DECADES = 1e3  # a ratio below which 2 and 5 are named between the powers of ten
 SAMPLES = 400  # of a band, about one in two pixels
 
@@ -30,6 +32,7 @@ def seeds_curve(
     ax: Axes, series: Sequence[Series], colour: str, *, dotted: bool = False, width: float = 1.4, band: float = 0.2
 ) -> None:
     """The first seed as a line, with dots where stops are few, and the range of all seeds as a band."""
+    series = [one for one in series if len(one.t)]
     if not series:
         return
     if len(series) > 1 and band:
@@ -52,23 +55,32 @@ def range_of(series: Sequence[Series]) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def endings(ax: Axes, record: FullBatchRecord, series: Sequence[Series], colour: str, theme: Theme) -> None:
-    """How the first seed ended: a dot where its loss was low enough, a cross where it was not finite any more."""
+    """How the first seed ended: a dot where its loss was low enough, a cross above where it was not finite any more."""
     if not series or record.statuses[0] == "completed":
         return
     finite = np.flatnonzero(np.isfinite(series[0].values))
-    if len(finite):
-        failed = "non-finite" in record.statuses[0]
-        ax.plot(
-            series[0].t[finite[-1]], series[0].values[finite[-1]], marker="X" if failed else "o",
-            markersize=6 if failed else 4.2, color=theme.alarm if failed else colour, markeredgecolor=theme.page,
-            markeredgewidth=0.7, clip_on=False, zorder=5, linestyle="none",
-        )  # fmt: skip
+    if not len(finite):
+        return
+    t, value = series[0].t[finite[-1]], series[0].values[finite[-1]]
+    shape: dict[str, Any] = {"linestyle": "none", "markeredgecolor": theme.page, "markeredgewidth": 0.7, "zorder": 5}
+    if "non-finite" in record.statuses[0]:
+        # Its last value may lie far outside the panel.
+        ax.plot(t, 0.97, "X", color=theme.alarm, markersize=6, transform=ax.get_xaxis_transform(), **shape)
+    else:
+        ax.plot(t, value, "o", color=colour, markersize=4.2, clip_on=False, **shape)
 
 
 def edge_lines(ax: Axes, theme: Theme) -> None:
     """rho = 1, where the rate is 2/lambda, and the threshold 0.7 of the paper's Table 1."""
     ax.axhline(1.0, color=theme.ink, linewidth=0.9, zorder=1.5)
     ax.axhline(EDGE, color=theme.soft, linewidth=0.9, linestyle=DASHED, zorder=1.5)
+
+
+def ratio_axis(ax: Axes, series: Sequence[Series]) -> None:
+    """An axis of ratios: past the largest and past the edge itself, but not as far as a run that overflows goes."""
+    largest = [np.nanmax(s.values) for s in series if np.isfinite(s.values).any()]
+    ax.set_ylim(0, min(1.06 * max([1.1, *largest]), HIGHEST))
+    ax.set_ylabel("\u03c1")
 
 
 def edge_entries(theme: Theme) -> tuple[list[Handle], list[str]]:

@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator
 
 from ..claims.edge_measures import LEAST_STOPS, entry_stops
 from .canvas import Handle, add_key, new_figure
-from .edge_axes import add_seeds, edge_entries, edge_lines, log_axis, seeds_curve, time_axis
+from .edge_axes import add_seeds, edge_entries, edge_lines, log_axis, ratio_axis, seeds_curve, time_axis
 from .edge_ratios import rho
 from .edge_record import EdgeRecord, Series, common
 from .style import Theme
@@ -44,7 +44,8 @@ def entering(records: Records, note: str, theme: Theme) -> Figure:
     heading = f"Entering the edge \u00b7 {common([record], record.rate_in_words)}"
     figure = new_figure(5.3, heading, note, theme)
     rows = figure.add_gridspec(2, 1, height_ratios=(1.55, 1))
-    left, right = (figure.add_subplot(spec) for spec in rows[0].subgridspec(1, 2))
+    above = rows[0].subgridspec(1, 2)
+    left, right = (figure.add_subplot(above[i]) for i in range(2))
     below = figure.add_subplot(rows[1])
     colours = colours_of(record.top, theme)
     found = moments_of(record)
@@ -55,8 +56,7 @@ def entering(records: Records, note: str, theme: Theme) -> Figure:
         _mark(left, ratios[0], moments.entry, "o", colour, theme)
         _mark(right, sizes[0], moments.burst, "D", colour, theme)
     edge_lines(left, theme)
-    left.set_ylim(0, 1.06 * max(1.1, max(float(np.nanmax(s.values)) for s in record.over("rho", 1))))
-    left.set_ylabel("\u03c1")
+    ratio_axis(left, record.over("rho", 1))
     headed(left, f"Stability ratios {rho(1)} to {rho(record.top)}")
     log_axis(right, [s.values for i in range(1, record.top + 1) for s in sizes_of(record, i)])
     right.set_ylabel("|d\u1d62| (log scale)")

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from . import (
     edge_entry,
     edge_flow,
+    edge_integrator,
     edge_map,
     edge_profile,
     edge_projections,
@@ -40,7 +41,7 @@ LAYOUTS: dict[str, Layout] = {
     "SING-X01": edge_map.verdicts,
     "SING-X02": edge_starts.starts,
     "SING-X03": edge_taylor.predictions,
-    "SING-X04": edge_flow.integrators,
+    "SING-X04": edge_integrator.integrators,
 }
 FLOWS = ("SING-F05", "SING-F06", "SING-X04")
 

@@ -1,4 +1,4 @@
-"""Curvature along the gradient flow: Figure 5 of the singularity paper, and the integrator's part in it (SING-X04)."""
+"""Curvature along the gradient flow, and its peak by the size of the data set: Figure 5 of the singularity paper."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from ..claims.flow_measures import opening_curvature, peak_curvature
 from .canvas import Handle, add_key, new_figure
 from .edge_axes import (
     DASHED,
-    DOTTED,
     FLOW_TIME,
     add_endings,
     add_seeds,
@@ -58,7 +57,7 @@ def peaks(records: Records, note: str, theme: Theme) -> Figure:
         runs = sorted(runs, key=lambda r: r.images)
         for record in runs:
             lambda_over_time(column[0], record, colours[record.images], theme)
-        _stable(column[0], runs, theme)
+        mark_stable(column[0], runs, theme)
         log_axis(column[0], everything)
         column[0].set_ylabel("\u03bb\u2081 (nats, log scale)")
         handles: list[Handle] = [Line2D([], [], color=colours[r.images], linewidth=1.6) for r in runs]
@@ -70,47 +69,16 @@ def peaks(records: Records, note: str, theme: Theme) -> Figure:
     keys, labels = stable_entries(theme)
     if any(r.network.endswith("tanh") for r in records.values()):
         keys.append(Line2D([], [], color=theme.soft, marker="^", markersize=5, linestyle="none"))
-        labels.append("first value after the start")
+        labels.append("first value")
+    if any(any(at_its_end(r)) for r in records.values()):
+        keys.append(
+            Line2D([], [], color=theme.ink, marker="o", markersize=5, markerfacecolor="none", linestyle="none")
+        )
+        labels.append("open: largest at its end")
     add_seeds(keys, labels, records, theme)
     add_endings(keys, labels, records, theme)
     add_key(figure, (keys, labels))
     return figure
-
-
-def integrators(records: Records, note: str, theme: Theme) -> Figure:
-    """lambda_1 over time by the paper's rule and by Runge-Kutta above, the rule's deviation below; a column a size."""
-    sizes = grouped(records.values(), lambda r: (r.network, r.images))
-    heading = f"The paper's rule and Runge-Kutta \u00b7 {common(list(records.values()))}"
-    figure = new_figure(4.6, heading, note, theme)
-    axes = figure.subplots(2, len(sizes), squeeze=False, sharex="col", height_ratios=(1.7, 1))
-    methods = {"euler": (theme.series[0], False), "rk4": (theme.series[1], True)}
-    for ((_, images), runs), column in zip(sizes.items(), axes.T, strict=True):
-        for record in runs:
-            colour, dotted = methods.get(record.method, (theme.series[2], False))
-            lambda_over_time(column[0], record, colour, theme, dotted=dotted)
-        _stable(column[0], runs, theme)
-        log_axis(column[0], [s.values for r in runs for s in (*curvature(r), *bounds(r))])
-        column[0].set_ylabel("\u03bb\u2081 (nats, log scale)")
-        told = [f"{METHODS.get(r.method, r.method)} {number(float(np.nanmedian(peak(r))), '.4g')}" for r in runs]
-        headed(column[0], f"{images:,} images", f"peak: {', '.join(told)}")
-        if not _deviation(column[1], runs, theme):
-            column[0].tick_params(labelbottom=True)
-            time_axis(column[0], FLOW_TIME)
-    shown = {r.method for r in records.values()}
-    handles: list[Handle] = [
-        Line2D([], [], color=colour, linewidth=1.4, linestyle=DOTTED if dotted else "-")
-        for name, (colour, dotted) in methods.items()
-        if name in shown
-    ]
-    labels = [METHODS[name] for name in methods if name in shown]
-    lines, told = stable_entries(theme)
-    handles, labels = [*handles, *lines], [*labels, *told]
-    add_seeds(handles, labels, records, theme)
-    add_key(figure, (handles, labels))
-    return figure
-
-
-METHODS = {"euler": "paper's rule (Euler)", "rk4": "Runge-Kutta"}
 
 
 def curvature(record: FlowRecord) -> list[Series]:
@@ -127,6 +95,13 @@ def bounds(record: FlowRecord) -> list[Series]:
 def peak(record: FlowRecord) -> list[float]:
     """The largest lambda_1 of every seed (SING-D15); with tanh that of the peak behind the spike."""
     return record.measured(peak_curvature, start=SPIKE_ENDS if record.network.endswith("tanh") else 0.0)
+
+
+def at_its_end(record: FlowRecord) -> list[bool]:
+    """Of every seed, whether its largest lambda_1 is its last: then the peak may lie beyond the end of the run."""
+    start = SPIKE_ENDS if record.network.endswith("tanh") else 0.0
+    late = [s.values[s.t >= start] for s in curvature(record)]
+    return [len(values) > 0 and bool(np.argmax(values) == len(values) - 1) for values in late]
 
 
 def fitted(sizes: Sequence[float], values: Sequence[float]) -> Line | None:
@@ -161,9 +136,10 @@ def peak_against_size(ax: Axes, runs: Sequence[FlowRecord], colours: Mapping[int
     """A dot a seed, the line through the medians with its slope and R squared."""
     tanh = any(r.network.endswith("tanh") for r in runs)
     for record in runs:
-        values = peak(record)
-        ax.plot([record.images] * len(values), values, "o", color=colours[record.images], markersize=5,
-                markeredgecolor=theme.page, markeredgewidth=0.6, zorder=3, clip_on=False)  # fmt: skip
+        colour = colours[record.images]
+        for value, rising in zip(peak(record), at_its_end(record), strict=True):
+            face = theme.page if rising else colour
+            ax.plot(record.images, value, "o", color=colour, markersize=5, markerfacecolor=face, zorder=3)
     line = line_through(runs)
     if line is not None:
         x = np.array([0, 1.04 * max(r.images for r in runs)])
@@ -203,37 +179,8 @@ def stable_entries(theme: Theme) -> tuple[list[Handle], list[str]]:
     return lines, ["2/\u03b7, largest step", "2/\u03b7\u2099, smaller steps"]
 
 
-def deviation(runs: Sequence[FlowRecord]) -> list[Series]:
-    """Of every seed that both methods ran, the rule's lambda_1 relative to Runge-Kutta's, less 1."""
-    by_method = {r.method: r for r in runs}
-    if not {"euler", "rk4"} <= set(by_method):
-        return []
-    rule, check = by_method["euler"], by_method["rk4"]
-    ours, theirs = (dict(zip(r.seeds, curvature(r), strict=True)) for r in (rule, check))
-    found = []
-    for seed in [s for s in rule.seeds if s in theirs]:
-        t = ours[seed].t[ours[seed].t <= theirs[seed].t[-1]]
-        values = ours[seed].values[: len(t)] / np.interp(t, theirs[seed].t, theirs[seed].values) - 1
-        found.append(Series(t, values))
-    return found
-
-
-def _deviation(ax: Axes, runs: Sequence[FlowRecord], theme: Theme) -> bool:
-    """Whether there was anything to draw."""
-    series = deviation(runs)
-    if not series:
-        empty(ax, "one method only", theme)
-        return False
-    ax.axhline(0, color=theme.soft, linewidth=0.8, zorder=1.4)
-    seeds_curve(ax, series, theme.series[0], width=1.0)
-    ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%".replace("-", "\u2212"))
-    ax.yaxis.set_major_locator(MaxNLocator(5))
-    ax.set_ylabel("rule over\nRunge-Kutta")
-    time_axis(ax, FLOW_TIME)
-    return True
-
-
-def _stable(ax: Axes, runs: Sequence[FlowRecord], theme: Theme) -> None:
+def mark_stable(ax: Axes, runs: Sequence[FlowRecord], theme: Theme) -> None:
+    """The bound 2 / eta of the largest step."""
     for cap in {r.cap for r in runs}:
         ax.axhline(2 / cap, color=theme.ink, linewidth=0.9, linestyle=DASHED, zorder=1.5)
 

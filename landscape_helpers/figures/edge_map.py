@@ -97,8 +97,8 @@ def _map(ax: Axes, quantity: Number, records: list[EdgeRecord], theme: Theme) ->
             text, colour = "never on\nthe edge" if (sizes[i], rates[j]) in run else "not run", theme.soft
         ax.text(j, i, text, ha="center", va="center", fontsize=8.5, color=colour)
         if np.isfinite(value) and quantity.holds(float(value)):
-            frame = {"facecolor": "none", "edgecolor": theme.series[1], "linewidth": 1.8}
-            ax.add_patch(Rectangle((j - 0.46, i - 0.44), 0.92, 0.88, **frame))
+            corner = (j - 0.46, i - 0.44)
+            ax.add_patch(Rectangle(corner, 0.92, 0.88, facecolor="none", edgecolor=theme.series[1], linewidth=1.8))
     ax.set_xticks(range(len(rates)), [_rate(rate, records) for rate in rates])
     ax.set_yticks(range(len(sizes)), [f"{size:,}" for size in sizes])
     ax.tick_params(length=0)

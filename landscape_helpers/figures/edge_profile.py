@@ -39,8 +39,9 @@ def profiles(records: Records, note: str, theme: Theme) -> Figure:
     heading = f"The loss at the peak of curvature \u00b7 {common(runs)}"
     figure = new_figure(5.9, heading, note, theme)
     rows = figure.add_gridspec(2, 1, height_ratios=(1.15, 1))
-    near, far = (figure.add_subplot(spec) for spec in rows[0].subgridspec(1, 2))
-    both, exponents, slopes = (figure.add_subplot(s) for s in rows[1].subgridspec(1, 3, width_ratios=(1.25, 1, 1)))
+    above, below = rows[0].subgridspec(1, 2), rows[1].subgridspec(1, 3, width_ratios=(1.25, 1, 1))
+    near, far = (figure.add_subplot(above[i]) for i in range(2))
+    both, exponents, slopes = (figure.add_subplot(below[i]) for i in range(3))
     colours = colours_of(len(runs), theme)
     for ax, reach in ((near, FAR), (far, WIDE * FAR)):
         _changes(ax, runs, colours, reach, theme)
@@ -96,8 +97,8 @@ def _logarithmic(ax: Axes, runs: Sequence[FlowRecord], colours: Sequence[str], t
                 ax.plot(x[kept], y[kept], marker, color=colour, markersize=1.9, linestyle="none", alpha=0.7, zorder=2.5)
                 shown.append(y[kept])
             law, x = power_law(series.t, series.values, NEAR, FAR), np.array([NEAR, FAR])
-            for side in (law.left, law.right):
-                ax.plot(x, side.coefficient * x**side.exponent, color=colour, linewidth=1.0, zorder=3)
+            for fit in (law.left, law.right):
+                ax.plot(x, fit.coefficient * x**fit.exponent, color=colour, linewidth=1.0, zorder=3)
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(FixedLocator([1e-4, 1e-3]))
     ax.xaxis.set_minor_locator(NullLocator())

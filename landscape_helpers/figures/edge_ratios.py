@@ -26,6 +26,7 @@ from .edge_axes import (
     legend_above,
     pair_entries,
     palette,
+    ratio_axis,
     seeds_curve,
     time_axis,
 )
@@ -41,7 +42,7 @@ SUBSCRIPT = str.maketrans("0123456789", "\u2080\u2081\u2082\u2083\u2084\u2085\u2
 
 def by_rate(records: Records, note: str, theme: Theme) -> Figure:
     """A panel a network, a colour a rate: rho of the last top pair solid, of the first bulk pair dotted."""
-    highest = _highest(list(records.values()))
+    every = _ratios(list(records.values()))
 
     def panel(ax: Axes, record: EdgeRecord, colour: str) -> str:
         _pair(ax, record, colour, theme)
@@ -53,8 +54,7 @@ def by_rate(records: Records, note: str, theme: Theme) -> Figure:
     figure, axes = rate_panels(records, heading, note, theme, panel)
     for ax in axes:
         edge_lines(ax, theme)
-        ax.set_ylim(0, highest)
-        ax.set_ylabel("\u03c1")
+        ratio_axis(ax, every)
     handles, labels = pair_entries(theme, *names)
     lines, told = edge_entries(theme)
     handles, labels = [*handles, *lines], [*labels, *told]
@@ -80,8 +80,7 @@ def by_classes(records: Records, note: str, theme: Theme) -> Figure:
         endings(count, record, ends, colour, theme)
         handles.append(Line2D([], [], color=colour, linewidth=1.6))
     edge_lines(ratio, theme)
-    ratio.set_ylim(0, _highest(shown))
-    ratio.set_ylabel("\u03c1")
+    ratio_axis(ratio, _ratios(shown))
     told = [f"{r.n_classes} classes: {peaks(r)}" for r in shown]
     legend_above(ratio, "Last top pair and first bulk pair", handles, told)
     count.set_ylim(bottom=0)
@@ -162,10 +161,9 @@ def _pair(ax: Axes, record: EdgeRecord, colour: str, theme: Theme) -> None:
         endings(ax, record, series, colour, theme)
 
 
-def _highest(records: Sequence[EdgeRecord]) -> float:
-    """Upper end of an axis of ratios: past the largest and past the edge itself."""
-    values = [s.values for r in records for pair in (r.top, r.top + 1) for s in r.over("rho", pair)]
-    return 1.06 * max(1.1, float(np.nanmax(np.concatenate(values))))
+def _ratios(records: Sequence[EdgeRecord]) -> list[Series]:
+    """All that is drawn, so that panels share one axis."""
+    return [s for r in records for pair in (r.top, r.top + 1) for s in r.over("rho", pair)]
 
 
 def _rate_in_common(records: Sequence[EdgeRecord]) -> str:

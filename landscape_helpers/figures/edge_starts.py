@@ -12,7 +12,18 @@ from matplotlib.lines import Line2D
 from ..claims.edge_measures import curvature_rise, max_rho
 from ..claims.record import Record
 from .canvas import Handle, add_key, new_figure
-from .edge_axes import DASHED, DOTTED, add_endings, add_seeds, edge_lines, endings, log_axis, seeds_curve, time_axis
+from .edge_axes import (
+    DASHED,
+    DOTTED,
+    add_endings,
+    add_seeds,
+    edge_lines,
+    endings,
+    log_axis,
+    ratio_axis,
+    seeds_curve,
+    time_axis,
+)
 from .edge_record import EdgeRecord, Series, common, grouped
 from .numbers_in_words import number
 from .panel_table import empty
@@ -40,8 +51,7 @@ def starts(records: Records, note: str, theme: Theme) -> Figure:
         largest.set_ylabel("\u03bb\u2081 (nats, log scale)")
         headed(largest, network, f"rises to {_of_each(runs, curvature_rise)} times its start")
         edge_lines(ratios, theme)
-        ratios.set_ylim(0, max(1.2, ratios.get_ylim()[1]))
-        ratios.set_ylabel("\u03c1")
+        ratio_axis(ratios, [s for r in runs for s in r.over("rho", r.top)])
         headed(ratios, rate, f"largest \u03c1\u2081: {_of_each(runs, max_rho, pair='first')}")
         loss.set_ylim(bottom=0)
         loss.set_ylabel("training loss (nats)")

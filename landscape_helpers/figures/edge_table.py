@@ -103,11 +103,12 @@ def changes_table(records: Records, note: str, theme: Theme) -> Figure:
         ax.text(centres[0], y + 0.5 * ROW, row.stops, ha="center", va="center", fontsize=8.5, color=theme.ink)
         for x, cell in zip(centres[1:], row.cells, strict=True):
             measured = any(character.isdigit() for character in cell.ours.split("stops")[0])
-            style = {"color": theme.series[0], "fontweight": "bold"} if measured else {"color": theme.soft}
-            ax.text(x, y + 0.40 * ROW, cell.ours, ha="center", va="bottom", fontsize=8.5, **style)
+            colour, weight = (theme.series[0], "bold") if measured else (theme.soft, "normal")
+            style = {"fontsize": 8.5, "fontweight": weight, "color": colour}
+            ax.text(x, y + 0.40 * ROW, cell.ours, style, ha="center", va="bottom")
             below = "\n".join(part for part in (cell.over_seeds, f"paper: {cell.paper}") if part)
             soft = {"fontsize": 7.5, "linespacing": 1.25, "color": theme.soft}
-            ax.text(x, y + 0.45 * ROW, below, ha="center", va="top", **soft)
+            ax.text(x, y + 0.45 * ROW, below, soft, ha="center", va="top")
         ax.axhline(y + ROW, color=theme.rule, linewidth=0.8)
     told = "bold: ours, medians over seeds; below it the range of the means over seeds, and the paper's numbers"
     figure.text(0.012, 0.06 / figure.get_figheight(), told, fontsize=8, color=theme.soft)

@@ -19,7 +19,8 @@ from ..claims.edge_measures import (
 from ..claims.flow_measures import cusp_slope, opening_curvature
 from .edge_entry import TOGETHER, moments_of, together
 from .edge_figures import select
-from .edge_flow import METHODS, deviation, in_words, line_through, peak
+from .edge_flow import at_its_end, in_words, line_through, peak
+from .edge_integrator import METHODS, deviation
 from .edge_map import NUMBERS, table_of
 from .edge_profile import RANGES, fits
 from .edge_record import EdgeRecord, FlowRecord, grouped, unconverged
@@ -113,7 +114,9 @@ def _flows(records: Records) -> list[str]:
         spike = ""
         if network.endswith("tanh"):
             spike = f"; the first value after the start is {plainly(ordered[-1].measured(opening_curvature))}"
-        told.append(f"{network}: peaks of {values}{fitted}{spike}")
+        ends = sum(sum(at_its_end(r)) for r in ordered)
+        rising = f"; {ends} of {sum(len(r.seeds) for r in ordered)} runs end at their peak" if ends else ""
+        told.append(f"{network}: peaks of {values}{fitted}{spike}{rising}")
     return told
 
 
