@@ -130,7 +130,7 @@ def test_fewer_images_are_said_in_the_note() -> None:
         share = (scale.parameters["classes"] or 10) / 10
         images = scale.parameters["n_train"]
         said = [int(w.replace(",", "")) for w in scale.note.split(" of 50,000")[0].split() if w[0].isdigit()][-1]
-        assert said == pytest.approx(images * share, rel=0.12), run.name
+        assert said == pytest.approx(images * share, rel=0.15), run.name
 
 
 def test_claims_rest_on_three_seeds_above_smoke() -> None:
