@@ -43,7 +43,12 @@ def run_of(run: str, seed: int = 0, profile: str = "smoke", **changes: Any) -> x
 
 
 def edge_run(
-    seed: int = 0, *, profile: str = "smoke", ends: str = "completed", bulk: float = BULK, burst: float = 0.6,
+    seed: int = 0,
+    *,
+    profile: str = "smoke",
+    ends: str = "completed",
+    bulk: float = BULK,
+    burst: float = 0.6,
     **changes: Any,
 ) -> xarray.Dataset:
     """One seed of one descent.

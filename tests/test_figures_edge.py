@@ -26,6 +26,7 @@ from landscape_helpers.figures.edge_figures import FLOWS, LAYOUTS
 from landscape_helpers.figures.edge_flow import at_its_end, fitted, line_through
 from landscape_helpers.figures.edge_integrator import deviation
 from landscape_helpers.figures.edge_map import NUMBERS, table_of
+from landscape_helpers.figures.edge_notes import merged, shortened
 from landscape_helpers.figures.edge_profile import fits
 from landscape_helpers.figures.edge_record import EdgeRecord, FlowRecord, Series, unconverged
 from landscape_helpers.figures.edge_table import PRINTED, decimals, rows_of
@@ -431,6 +432,20 @@ def test_runs_that_are_absent_are_named_with_the_reason() -> None:
         draw("SING-F04", {"alexnet": data("entry")})
     with pytest.raises(ValueError, match="unknown figure 'SING-F99': expected one of GO-F01"):
         draw("SING-F99", {})
+
+
+def test_a_long_note_is_told_once_with_what_differs() -> None:
+    assert merged(["t up to 12 of 40, rate 0.1", "t up to 20 of 40, rate 0.1"]) == "t up to 12 or 20 of 40, rate 0.1"
+    assert merged(["rate 0.3 for 0.003", "rate 0.1 for 0.001"]) == "rate 0.3 for 0.003 or 0.1 for 0.001"
+    assert merged(["a b", "a b"]) == "a b" and merged(["a a", "a a a"]) == "a a or a a"
+    assert merged(["one, two", "one"]) == ""
+    records = {run: EdgeRecord(run, data(run)) for run in ("alexnet-relu-0.003", "alexnet-relu-0.001")}
+    assert shortened(NOTE, records) == NOTE
+    told = shortened("x" * 1000, records)
+    rates = " or ".join(f"{r.rate:g} for {r.paper_rate:g}" for r in records.values())
+    assert told.startswith("smoke scale: ") and rates in told and told.endswith("; 2 seeds")
+    mixed = {"a": EdgeRecord("entry", edge_run(profile="smoke")), "b": EdgeRecord("entry", edge_run(profile="laptop"))}
+    assert shortened("x" * 1000, mixed) == "x" * 1000
 
 
 def test_a_rate_that_stands_for_another_is_named_with_it() -> None:

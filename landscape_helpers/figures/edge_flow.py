@@ -53,6 +53,7 @@ def peaks(records: Records, note: str, theme: Theme) -> Figure:
     sizes = sorted({r.images for r in records.values()})
     colours = dict(zip(sizes, colours_of(len(sizes), theme), strict=True))
     everything = [s.values for r in records.values() for s in (*curvature(r), *bounds(r))]
+    first = False
     for (name, runs), column in zip(networks.items(), axes.T, strict=False):
         runs = sorted(runs, key=lambda r: r.images)
         for record in runs:
@@ -63,17 +64,15 @@ def peaks(records: Records, note: str, theme: Theme) -> Figure:
         handles: list[Handle] = [Line2D([], [], color=colours[r.images], linewidth=1.6) for r in runs]
         legend_above(column[0], name, handles, [f"{r.images:,} images" for r in runs], 3)
         time_axis(column[0], FLOW_TIME)
-        peak_against_size(column[1], runs, colours, theme)
+        first |= peak_against_size(column[1], runs, colours, theme)
     for ax in axes[:, len(networks) :].ravel():
         empty(ax, "no run with another activation", theme)
     keys, labels = stable_entries(theme)
-    if any(r.network.endswith("tanh") for r in records.values()):
+    if first:
         keys.append(Line2D([], [], color=theme.soft, marker="^", markersize=5, linestyle="none"))
-        labels.append("first value")
+        labels.append("first value after the start")
     if any(any(at_its_end(r)) for r in records.values()):
-        keys.append(
-            Line2D([], [], color=theme.ink, marker="o", markersize=5, markerfacecolor="none", linestyle="none")
-        )
+        keys.append(Line2D([], [], color=theme.ink, marker="o", markersize=5, markerfacecolor="none", linestyle="none"))
         labels.append("open: largest at its end")
     add_seeds(keys, labels, records, theme)
     add_endings(keys, labels, records, theme)
@@ -132,9 +131,13 @@ def lambda_over_time(ax: Axes, record: FlowRecord, colour: str, theme: Theme, *,
         ax.plot(one.t, small, color=colour, linewidth=0.7, linestyle=DASHED, alpha=0.8, zorder=1.9)
 
 
-def peak_against_size(ax: Axes, runs: Sequence[FlowRecord], colours: Mapping[int, str], theme: Theme) -> None:
-    """A dot a seed, the line through the medians with its slope and R squared."""
-    tanh = any(r.network.endswith("tanh") for r in runs)
+def peak_against_size(ax: Axes, runs: Sequence[FlowRecord], colours: Mapping[int, str], theme: Theme) -> bool:
+    """A dot a seed, the line through the medians with its slope and R squared.
+
+    Returns:
+        Whether the first values after the start are drawn as well.
+    """
+    tanh, first = any(r.network.endswith("tanh") for r in runs), False
     for record in runs:
         colour = colours[record.images]
         for value, rising in zip(peak(record), at_its_end(record), strict=True):
@@ -152,7 +155,7 @@ def peak_against_size(ax: Axes, runs: Sequence[FlowRecord], colours: Mapping[int
             for record in runs:
                 values = record.measured(opening_curvature)
                 ax.plot([record.images] * len(values), values, "^", color=theme.soft, markersize=5, zorder=2.8)
-            highest = max(highest, *spikes)
+            highest, first = max(highest, *spikes), True
         else:
             told.append(f"first value after the start, off the axis: {spread(spikes, ',.0f')}")
     ax.set_xlim(left=0)
@@ -163,6 +166,7 @@ def peak_against_size(ax: Axes, runs: Sequence[FlowRecord], colours: Mapping[int
     ax.set_xlabel("images $n_D$")
     ax.set_ylabel("peak of \u03bb\u2081 (nats)")
     headed(ax, f"Peak{f' after t = {SPIKE_ENDS:g}' if tanh else ''} against size", *told)
+    return first
 
 
 def in_words(line: Line) -> str:

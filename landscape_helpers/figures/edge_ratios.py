@@ -116,11 +116,14 @@ def rate_panels(
     figure = new_figure((height if columns > 1 else 3.2) * rows + 0.1, heading, note, theme)
     axes = figure.subplots(rows, columns, squeeze=False)
     drawn = []
+    several = len({r.images for r in records.values()}) > 1
     for ax, (name, runs) in zip(axes.flat, networks.items(), strict=False):
         runs = sorted(runs, key=lambda r: -r.rate)
         entries = [draw(ax, record, colours[record.rate]) for record in runs]
         handles: list[Handle] = [Line2D([], [], color=colours[r.rate], linewidth=1.6) for r in runs]
-        legend_above(ax, name, handles, entries)
+        sizes = sorted({r.images for r in runs})
+        images = f", {' or '.join(f'{n:,}' for n in sizes)} images" if several else ""
+        legend_above(ax, name + images, handles, entries)
         time_axis(ax)
         drawn.append(ax)
     for ax in list(axes.flat)[len(drawn) :]:
