@@ -1,15 +1,53 @@
-"""What the benchmarks against public tools share: the machine's floor, and which tools are there."""
+"""What the benchmarks against public tools share: the floor, the tools that are there, a network and its training."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import resource
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 INSTALL = "pip install -r benchmarks/requirements.txt"
+
+
+class PlainMLP(nn.Module):
+    """The MLP as a user might write it: nothing to be seen from outside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(3072, 128), nn.Linear(128, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.b(F.relu(self.a(x.flatten(1))))
+
+
+def train(
+    model: nn.Module, x: torch.Tensor, y: torch.Tensor, lr: float = 0.05, momentum: float = 0.5, batch_size: int = 50
+) -> None:
+    """Five epochs of SGD: away from the initial point, where loss and curvature are special."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum)
+    order = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        for batch in torch.randperm(len(x), generator=order).split(batch_size):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x[batch]), y[batch]).backward()
+            optimizer.step()
+
+
+def memory(reset: bool = False) -> float:
+    """The most memory this process has held, in MiB; with ``reset``, what it holds now, and the count starts here."""
+    if reset and Path("/proc/self/clear_refs").exists():
+        Path("/proc/self/clear_refs").write_text("5")
+    status = Path("/proc/self/status")
+    if status.exists():
+        return next(int(line.split()[1]) / 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def matmul_rate() -> float:

@@ -35,9 +35,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import installed, matmul_rate
+from common import PlainMLP, installed, matmul_rate, train
 from torch import nn
-from torch.nn import functional as F
 
 from landscape_helpers.data import load_data
 from landscape_helpers.models import build_model
@@ -52,32 +51,10 @@ OURS = {"density": ["ours", "plain", "ours, deflated", "ours, whole"], "trace": 
 Measure = tuple[np.ndarray, dict[str, Any]]  # each probe's estimate of the trace, and what else there is to say
 
 
-class PlainMLP(nn.Module):
-    """The MLP as a user might write it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.a, self.b = nn.Linear(3072, 128), nn.Linear(128, 10)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.b(F.relu(self.a(x.flatten(1))))
-
-
 def setting(images: int) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
     data = load_data("cifar10", n_train=images)
     x, y, _, _ = data.standardised()
     return build_model("mlp", data.n_classes, data.input_shape), x, y
-
-
-def train(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
-    """Five epochs of SGD: away from the initial point, where curvature is special."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.5)
-    order = torch.Generator().manual_seed(0)
-    for _ in range(5):
-        for batch in torch.randperm(len(x), generator=order).split(50):
-            optimizer.zero_grad()
-            F.cross_entropy(model(x[batch]), y[batch]).backward()
-            optimizer.step()
 
 
 def objective_of(side: str, model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Objective:

@@ -26,7 +26,6 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import argparse
 import importlib
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -37,7 +36,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import installed, matmul_rate
+from common import PlainMLP, installed, matmul_rate, memory, train
 from torch import nn
 from torch.nn import functional as F
 
@@ -55,17 +54,6 @@ WORKLOADS = {
 }
 PEERS = {"pyhessian": "pyhessian", "curvlinops": "curvlinops", "eigenthings": "hessian_eigenthings"}
 Pairs = tuple[np.ndarray, torch.Tensor, dict[str, Any]]
-
-
-class PlainMLP(nn.Module):
-    """The MLP as a user might write it: nothing to be seen from outside."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.a, self.b = nn.Linear(3072, 128), nn.Linear(128, 10)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.b(F.relu(self.a(x.flatten(1))))
 
 
 class PlainCNN(nn.Module):
@@ -91,17 +79,6 @@ def setting(workload: str, n: int | None = None) -> tuple[nn.Module, torch.Tenso
     x, y, _, _ = data.standardised()
     # An MLP takes rows; handing it images would time copies into rows on every side.
     return build_model(name, data.n_classes, data.input_shape, **options), x.flatten(1) if name == "mlp" else x, y
-
-
-def train(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
-    """Five epochs of SGD: away from the initial point, where curvature is special."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.5)
-    order = torch.Generator().manual_seed(0)
-    for _ in range(5):
-        for batch in torch.randperm(len(x), generator=order).split(50):
-            optimizer.zero_grad()
-            F.cross_entropy(model(x[batch]), y[batch]).backward()
-            optimizer.step()
 
 
 def residuals(
@@ -190,16 +167,6 @@ def _counting(module: Any, name: str) -> list[int]:
 SIDES: dict[str, Callable[..., Pairs]] = {
     "ours": ours, "plain": plain, "pyhessian": pyhessian, "curvlinops": curvlinops, "eigenthings": eigenthings,
 }  # fmt: skip
-
-
-def memory(reset: bool = False) -> float:
-    """The most memory this process has held, in MiB; with ``reset``, what it holds now, and the count starts here."""
-    if reset and Path("/proc/self/clear_refs").exists():
-        Path("/proc/self/clear_refs").write_text("5")
-    status = Path("/proc/self/status")
-    if status.exists():
-        return next(int(line.split()[1]) / 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def one_side(side: str, workload: str, folder: Path, given: dict) -> None:

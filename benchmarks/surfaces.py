@@ -31,7 +31,6 @@ import argparse
 import copy
 import importlib.util
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -42,7 +41,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import INSTALL, matmul_rate
+from common import INSTALL, matmul_rate, memory, train
 from torch import nn
 from torch.nn import functional as F
 
@@ -68,7 +67,7 @@ SIDES = {name: ["ours", "plain", PEER] for name in WORKLOADS} | {"curves": ["our
 
 
 class PlainMLP(nn.Module):
-    """The MLP as a user might write it."""
+    """The MLP as a user might write it, its images made rows by ``reshape``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,17 +100,6 @@ def setting(workload: str, images: int | None = None) -> tuple[nn.Module, torch.
         data = data.pooled(pooling)
     x, y, _, _ = data.standardised()
     return build_model(name, data.n_classes, data.input_shape, **options), x, y
-
-
-def train(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
-    """A few epochs, so that the surface is that of a network in use."""
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(5):
-        for batch in torch.randperm(len(x), generator=generator).split(128):
-            optimiser.zero_grad()
-            F.cross_entropy(model(x[batch]), y[batch]).backward()
-            optimiser.step()
 
 
 def grid(points: int) -> np.ndarray:
@@ -191,23 +179,13 @@ def one_side(workload: str, side: str, points: int, folder: Path) -> None:
     model.zero_grad()
     make = loss_landscapes if side.startswith(PEER) else ours
     measure = make(workload, side, model, x, y, points)
-    before = resident(forget=True)
+    before = memory(reset=True)
     start = time.process_time()
     losses = measure()
     seconds = time.process_time() - start
-    peak = (resident() - before) / 1024
+    peak = memory() - before
     np.save(folder / "losses.npy", losses)
     (folder / "record.json").write_text(json.dumps({"seconds": seconds, "peak_mib": peak}))
-
-
-def resident(forget: bool = False) -> int:
-    """KiB of memory held at most so far; with ``forget`` from now on, where Linux can be told so."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if forget:
-        Path("/proc/self/clear_refs").write_text("5")
-    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> float:
@@ -263,7 +241,7 @@ def run(workload: str, points: int, with_peer: bool) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model, x, y = setting(workload)
-        train(model, x, y)
+        train(model, x, y, lr=0.02, momentum=0.9, batch_size=128)
         torch.save(model.state_dict(), folder / "model.pt")
         truth = truths(workload, folder, points)
         found: dict[str, np.ndarray] = {}
