@@ -21,7 +21,7 @@ def test_a_quadratic_decays_exponentially_to_the_integrator_s_order(method, orde
     """theta(t) = exp(-lambda t) theta_0 in every coordinate; halving the step divides the error by 2^order."""
     objective = quadratic(CURVATURES)
     errors = []
-    for steps in (20, 40, 80):
+    for steps in (20, 40):
         flow = gradient_flow(objective, objective.theta, cap=1 / steps, c=100, steps=steps, method=method)
         assert float(flow.record.time[-1]) == pytest.approx(1)
         exact = objective.theta.numpy() * np.exp(-CURVATURES)
@@ -104,7 +104,7 @@ def test_a_lambda_that_has_not_converged_is_said():
 
 
 @pytest.mark.parametrize("method", ["euler", "rk4"])
-@pytest.mark.parametrize("at", [1, 6, 14])
+@pytest.mark.parametrize("at", [1, 10])
 def test_an_interrupted_flow_ends_with_the_same_record(tmp_path, at, method):
     objective = classifier(torch.float32)
 
@@ -112,7 +112,7 @@ def test_an_interrupted_flow_ends_with_the_same_record(tmp_path, at, method):
         if n == at:
             raise Interrupt
 
-    settings = {"cap": 0.5, "steps": 16, "method": method, "snapshot_every": 4, "lambda_every": 2}
+    settings = {"cap": 0.5, "steps": 12, "method": method, "snapshot_every": 4, "lambda_every": 2}
     whole = gradient_flow(objective, objective.theta, **settings)
     file = tmp_path / "flow.npz"
     with pytest.raises(Interrupt):

@@ -16,7 +16,7 @@ NETWORKS = {
     "mlp": ("mlp", {"hidden": (20, 12)}, (1, 8, 8), 60),
     "cnn": ("cnn", {"width": 4}, (3, 8, 8), 50),
     "vgg": ("vgg11", {"width": 2, "batchnorm": True}, (1, 8, 8), 50),
-    "resnet": ("resnet20", {"width": 4}, (1, 8, 8), 40),
+    "resnet": ("resnet8", {"width": 4}, (1, 8, 8), 40),
 }
 MICRO = 20
 

@@ -146,53 +146,57 @@ class Interrupt(Exception):
     pass
 
 
-@pytest.mark.parametrize("at", [1, 7, 8, 19])
-def test_an_interrupted_run_ends_with_the_same_record(tmp_path, at):
-    objective = classifier(torch.float32)
+def probes():
+    return [Telemetry(0.5, 4, top=3, k=5)]
 
-    def probes():
-        return [Telemetry(0.5, 4, top=3, k=5)]
+
+@pytest.fixture(scope="module")
+def whole():
+    objective = classifier(torch.float32)
+    return gradient_descent(objective, objective.theta, 0.5, 20, probes())
+
+
+@pytest.mark.parametrize("at", [1, 7, 8, 19])
+def test_an_interrupted_run_ends_with_the_same_record(tmp_path, at, whole):
+    objective = classifier(torch.float32)
 
     def stop(k, steps, loss):
         if k == at:
             raise Interrupt
 
-    whole = gradient_descent(objective, objective.theta, 0.5, 25, probes())
     file = tmp_path / "run.npz"
     with pytest.raises(Interrupt):
         gradient_descent(
-            objective, objective.theta, 0.5, 25, probes(), checkpoint=file, checkpoint_every=0, progress=stop
+            objective, objective.theta, 0.5, 20, probes(), checkpoint=file, checkpoint_every=0, progress=stop
         )
-    resumed = gradient_descent(objective, objective.theta, 0.5, 25, probes(), checkpoint=file)
+    resumed = gradient_descent(objective, objective.theta, 0.5, 20, probes(), checkpoint=file)
     xarray.testing.assert_identical(whole.record, resumed.record)
     assert torch.equal(whole.theta, resumed.theta)
 
 
-def test_a_killed_process_resumes_to_the_same_record(tmp_path):
+def test_a_killed_process_resumes_to_the_same_record(tmp_path, whole):
     script = textwrap.dedent(
         """
         import os, signal, sys
         import torch
         sys.path.insert(0, sys.argv[1])
-        from test_telemetry import classifier
-        from landscape_helpers.descent import Telemetry, gradient_descent
+        from test_telemetry import classifier, probes
+        from landscape_helpers.descent import gradient_descent
         torch.set_num_threads(1)
         objective = classifier(torch.float32)
         def die(k, steps, loss):
             if k == 9:
                 os.kill(os.getpid(), signal.SIGKILL)
-        gradient_descent(objective, objective.theta, 0.5, 20, [Telemetry(0.5, 4, top=3, k=5)],
-                         checkpoint=sys.argv[2], checkpoint_every=0, progress=die)
+        gradient_descent(objective, objective.theta, 0.5, 20, probes(), checkpoint=sys.argv[2], checkpoint_every=0,
+                         progress=die)
         """
     )
     file = tmp_path / "run.npz"
     killed = subprocess.run([sys.executable, "-c", script, str(Path(__file__).parent), str(file)], check=False)
-    assert killed.returncode == -9
+    assert killed.returncode == -9 and file.exists()
     objective = classifier(torch.float32)
-    probe = Telemetry(0.5, 4, top=3, k=5)
-    resumed = gradient_descent(objective, objective.theta, 0.5, 20, [probe], checkpoint=file).record
-    whole = gradient_descent(objective, objective.theta, 0.5, 20, [probe]).record
-    xarray.testing.assert_identical(resumed, whole)
+    resumed = gradient_descent(objective, objective.theta, 0.5, 20, probes(), checkpoint=file).record
+    xarray.testing.assert_identical(resumed, whole.record)
 
 
 def test_a_checkpoint_of_other_telemetry_is_refused(tmp_path):

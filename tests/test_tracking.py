@@ -45,8 +45,7 @@ def dense(objective: Objective, theta: torch.Tensor) -> tuple[np.ndarray, np.nda
     return values[::-1], vectors[:, ::-1]
 
 
-@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(("dtype", "activation"), [(torch.float64, nn.Tanh), (torch.float32, nn.ReLU)])
 def test_ten_stops_agree_with_a_dense_solve(dtype, activation):
     """Eigenvalues to 1e-3 and, where a gap allows, the leading subspaces to a degree."""
     objective, exact = classifier(dtype, activation), classifier(torch.float64, activation)
