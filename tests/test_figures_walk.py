@@ -101,7 +101,7 @@ def test_papers_are_a_table() -> None:
         paper_of("WALK-F99")
 
 
-@pytest.mark.parametrize("figure_id", ["WALK-F02", "WALK-T02", "WALK-X04"])
+@pytest.mark.parametrize("figure_id", ["WALK-F02", "WALK-T02"])
 def test_both_themes_are_laid_out_alike_and_differ(figure_id: str) -> None:
     before = dict(mpl.rcParams)
     light, dark = (np.asarray(i) for i in render(lambda name: draw(figure_id, runs_of(figure_id), name), dpi=40))
@@ -394,7 +394,7 @@ def broken_off(run: str, step: int) -> xarray.Dataset:
 def test_a_seed_that_broke_off_is_drawn_as_far_as_it_went_and_told(figure_id: str) -> None:
     runs = {run: [broken_off(run, 15), data(run)[1]] for run in load_catalogue().figure(figure_id).runs}
     figure = draw(figure_id, runs)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     for text in (texts(figure).replace("\n", " "), alt_text(figure_id, runs)):
         assert "seed 0: loss became non-finite in epoch 5 (step 15)" in text
         assert "nan" not in text.lower()
@@ -411,7 +411,8 @@ def test_where_the_first_seed_did_not_get_the_next_one_is_drawn() -> None:
 
 
 @pytest.mark.parametrize(("figure_id", "expected"), [("WALK-T01", "<caption>Barriers"), ("WALK-F28", "problem")])
-def test_cards_of_tables_and_of_what_has_no_network(figure_id: str, expected: str, tmp_path) -> None:
+def test_cards_of_tables_and_of_what_has_no_network(figure_id: str, expected: str, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("landscape_helpers.figures.card_html.render", lambda drawing, dpi: render(drawing, dpi=30))
     store = Store(out=tmp_path, search=[])
     for run in load_catalogue().figure(figure_id).runs:
         spec = load_catalogue().spec(run, "smoke")

@@ -206,7 +206,7 @@ def test_a_run_killed_at_any_step_ends_with_the_same_record(tmp_path):
         """
     )
     file = tmp_path / "run.npz"
-    steps = sorted(np.random.default_rng().choice(np.arange(1, 14), 4, replace=False).tolist())
+    steps = sorted(np.random.default_rng().choice(np.arange(1, 14), 3, replace=False).tolist())
     command = [sys.executable, "-c", script, str(Path(__file__).parent), str(file), *map(str, steps)]
     subprocess.run(command, check=True)
     assert file.exists()
