@@ -32,7 +32,7 @@ START = (0.4, 3)  # shown first: two directions on the edge, the third well belo
 TIME, STOPS = 12, 16  # t at the end; intervals between measurements
 LOSSES = 192  # intervals of the loss, which is known at every step
 TOLERANCE = 0.1  # residual of an eigenvalue relative to it: its own error is of the order of the square
-NETWORK = {"hidden": (24, 24, 24), "activation": "tanh", "init": "kaiming"}
+NETWORK: Mapping[str, object] = {"hidden": (24, 24, 24), "activation": "tanh", "init": "kaiming"}
 HEIGHT = 2.0  # of the panel of ratios: the edge in its middle
 NORMS = (0.003, 5.0)
 CHANGES = (-0.5, 0.5)  # nat per unit of t
@@ -123,7 +123,7 @@ def edge_explorer(
     classes: Sequence[int] = CLASSES,
     pool: int = 2,
     model: str = "mlp",
-    model_options: dict[str, object] | None = None,
+    model_options: Mapping[str, object] | None = None,
     rates: Sequence[float] = RATES,
     live: bool = True,
 ) -> FrameExplorer:
@@ -163,7 +163,7 @@ def edge_explorer(
     def run(rate: float, which: float) -> xarray.Dataset:
         return train(objectives[int(which)], rate, counts[int(which)])
 
-    runs = {(rate, which): run(rate, which) for rate, which in grid([slider, menu])}
+    runs: dict[tuple[float, ...], xarray.Dataset] = {place: run(*place) for place in grid([slider, menu])}
     shown = min(range(len(counts)), key=lambda i: abs(counts[i] - START[1]))
     held = sorted({f.n for f in objectives})
     weights = sorted({f.parameters for f in objectives})
