@@ -28,7 +28,7 @@ def test_a_barrier_is_higher_than_both_ends():
     np.testing.assert_array_equal(valley.crossed(losses), [False, True, False, True, True])
     np.testing.assert_array_equal(valley.crossed(losses, 1e-3), [False, True, False, False, True])
     np.testing.assert_allclose(valley.barrier_height(losses), [0, 0.5, 0, 0.0002, np.inf])
-    with pytest.raises(ValueError, match="not negative, got -0.1"):
+    with pytest.raises(ValueError, match=r"not negative, got -0.1"):
         valley.crossed(losses, -0.1)
 
 
