@@ -31,7 +31,7 @@ class RunRecord:
             raise ValueError(f"{run}: no dataset, expected at least one")
         self.run = run
         self.datasets = list(data)
-        self.seeds = [int(told(d, "seed", i)) for i, d in enumerate(self.datasets)]
+        self.seeds = [_seed(d, i) for i, d in enumerate(self.datasets)]
 
     @property
     def first(self) -> xarray.Dataset:
@@ -81,6 +81,13 @@ def network_title(parameters: Mapping[str, Any]) -> str:
     if parameters.get("pretrain"):
         parts.append("fine-tuned")
     return ", ".join(parts)
+
+
+def _seed(data: xarray.Dataset, number: int) -> int:
+    """The coordinate where seeds were stacked, since the attribute is then that of the first of them."""
+    if "seed" in data.coords and data["seed"].ndim == 0:
+        return int(data["seed"])
+    return int(data.attrs.get("seed", number))
 
 
 def told(data: xarray.Dataset, name: str, default: Any) -> Any:
