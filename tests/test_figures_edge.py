@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from html.parser import HTMLParser
 
 import matplotlib as mpl
 import numpy as np
@@ -14,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from synthetic_edge import MISSED, edge_run, flow_run, peak_of, run_of
+from table_cells import Cells
 
 from landscape_helpers.catalogue import load_catalogue
 from landscape_helpers.claims.edge_measures import entries_together, prediction_error
@@ -259,28 +259,6 @@ def test_the_exponent_is_that_of_the_profile(power: float, verdict: str) -> None
 def test_a_profile_that_is_too_short_is_said_to_be() -> None:
     figure = draw("SING-F06", {"flow-relu-whole": flow_run(delta_ranges=[0.003])})
     assert "not sampled as far as 0.03" in texts(figure).replace("\n", " ")
-
-
-class Cells(HTMLParser):
-    """Headings and cells of a table."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.scopes: list[str] = []
-        self.cells: list[str] = []
-        self.inside = False
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "th":
-            self.scopes.append(str(dict(attrs)["scope"]))
-        if tag == "td":
-            self.cells.append("")
-        self.inside = tag == "td" or (self.inside and tag in ("span", "br"))
-
-    def handle_data(self, text: str) -> None:
-        if self.inside and self.cells:
-            self.cells[-1] += text
 
 
 def test_the_table_holds_the_papers_numbers_and_ours() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from html.parser import HTMLParser
 from itertools import pairwise
 
 import matplotlib as mpl
@@ -14,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from synthetic_walk import run_of, walk_run
+from table_cells import Cells
 
 from landscape_helpers.catalogue import load_catalogue
 from landscape_helpers.figures import alt_text, draw
@@ -245,28 +245,6 @@ def test_table_1_counts_barriers_at_their_share_of_450_updates() -> None:
     assert [c.paper for c in cells] == ["0", "0", "5", "13"]
     mlp = next(cells for name, cells in table.rows if name.startswith("MLP"))
     assert (mlp[3].ours, mlp[3].paper) == ("not sampled", "\u2013")
-
-
-class Cells(HTMLParser):
-    """Headings and cells of a table."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.scopes: list[str] = []
-        self.cells: list[str] = []
-        self.inside = False
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "th":
-            self.scopes.append(str(dict(attrs)["scope"]))
-        if tag == "td":
-            self.cells.append("")
-        self.inside = tag == "td" or (self.inside and tag in ("span", "br"))
-
-    def handle_data(self, text: str) -> None:
-        if self.inside and self.cells:
-            self.cells[-1] += text
 
 
 @pytest.mark.parametrize("figure_id", ["WALK-T01", "WALK-T02"])

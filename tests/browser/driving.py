@@ -55,6 +55,23 @@ WATCH_ANSWERS = """() => {
 
 
 @contextlib.contextmanager
+def silent_page(browser: Browser, address: str, height: int = 900) -> Iterator[Page]:
+    """A page on a desk, which must ask no other host for anything and put nothing on the console."""
+    page = browser.new_page(viewport={"width": 900, "height": height})
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "request",
+        lambda request: request.url.startswith(("file:", "data:")) or complaints.append(request.url),
+    )
+    page.goto(address)
+    yield page
+    assert complaints == []
+    page.close()
+
+
+@contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from driving import WATCH_ANSWERS, assert_drawn, curve, jupyterlab, latencies, page_of, run_notebook
+from driving import WATCH_ANSWERS, assert_drawn, curve, jupyterlab, latencies, page_of, run_notebook, silent_page
 from playwright.sync_api import Browser, Locator, Page, expect
 from torch import nn
 
@@ -41,14 +41,8 @@ EXPLORER = double_well()
 def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
     file = tmp_path / "lines.html"
     file.write_text(page_of(EXPLORER.html()), encoding="utf-8")
-    opened = browser.new_page(viewport={"width": 900, "height": 900})
-    complaints: list[str] = []
-    opened.on("console", lambda message: complaints.append(message.text))
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.goto(file.as_uri())
-    yield opened
-    assert complaints == []
-    opened.close()
+    with silent_page(browser, file.as_uri()) as opened:
+        yield opened
 
 
 def box_of(plot: Locator) -> dict:

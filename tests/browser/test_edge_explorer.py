@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from driving import assert_drawn, page_of
+from driving import assert_drawn, page_of, silent_page
 from playwright.sync_api import Browser, Page, expect
 
 from landscape_helpers.explore import edge_explorer
@@ -22,14 +22,8 @@ EXPLORER = edge_explorer(
 def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
     file = tmp_path / "edge.html"
     file.write_text(page_of(EXPLORER.html()), encoding="utf-8")
-    opened = browser.new_page(viewport={"width": 900, "height": 1000})
-    complaints: list[str] = []
-    opened.on("console", lambda message: complaints.append(message.text))
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.goto(file.as_uri())
-    yield opened
-    assert complaints == []
-    opened.close()
+    with silent_page(browser, file.as_uri(), height=1000) as opened:
+        yield opened
 
 
 def test_rate_and_classes_choose_the_frame(page: Page) -> None:

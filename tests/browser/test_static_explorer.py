@@ -9,7 +9,7 @@ from statistics import median
 
 import numpy as np
 import pytest
-from driving import WATCH_KEYS, assert_drawn, curve, latencies, page_of
+from driving import WATCH_KEYS, assert_drawn, curve, latencies, page_of, silent_page
 from matplotlib.image import imread
 from playwright.sync_api import Browser, Page, expect
 
@@ -73,20 +73,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    """The page, which must ask no other host for anything and put nothing on the console."""
-    context = browser.new_context(viewport={"width": 900, "height": 900})
-    opened = context.new_page()
-    complaints: list[str] = []
-    opened.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on(
-        "request",
-        lambda request: request.url.startswith(("file:", "data:")) or complaints.append(request.url),
-    )
-    opened.goto(address)
-    yield opened
-    assert complaints == []
-    context.close()
+    with silent_page(browser, address) as opened:
+        yield opened
 
 
 def assert_shows(page: Page, which: int, explorer: FrameExplorer, index: int) -> None:

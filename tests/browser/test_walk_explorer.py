@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from driving import assert_drawn, page_of
+from driving import assert_drawn, page_of, silent_page
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from landscape_helpers.explore import walk_explorer
@@ -27,14 +27,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    opened = browser.new_page(viewport={"width": 900, "height": 900})
-    complaints: list[str] = []
-    opened.on("console", lambda message: complaints.append(message.text))
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.goto(address)
-    yield opened
-    assert complaints == []
-    opened.close()
+    with silent_page(browser, address) as opened:
+        yield opened
 
 
 def assert_veiled_from(plot: Locator, update: float) -> None:
