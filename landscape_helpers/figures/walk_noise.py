@@ -150,4 +150,4 @@ def _distances(ax: Axes, runs: list[WalkRecord], theme: Theme) -> None:
     else:
         ax.set_ylim(bottom=0)
     ax.set_ylabel("distance from\ninitialisation" + (" (log scale)" if ax.get_yscale() == "log" else ""))
-    headed(ax, "Distance", f"final norms \u2016\u03b8\u2016 in the order of the key: {norms_in_words(runs)}")
+    headed(ax, "Distance", f"final \u2016\u03b8\u2016 as in the key: {norms_in_words(runs)}")

@@ -186,7 +186,7 @@ def trajectory_key(records: Sequence[WalkRecord], theme: Theme) -> Key:
         Line2D([], [], color=theme.ink, marker="o", markersize=3, linestyle="none"),
         Line2D([], [], color=theme.series[1], marker="D", markersize=2.5, linewidth=1.1, linestyle=FLOOR),
     ]
-    labels = ["along the step", "iterate", "valley floor (diamond: inside the step)"]
+    labels = ["along the step", "iterate", "floor (diamond: inside)"]
     if any(r.batch is not None and r.has("full_cosine") for r in records):
         handles.append(Line2D([], [], color=theme.series[2], linewidth=1.2, linestyle=FULL))
         labels.append("full-batch gradients")
