@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 State = Literal["stored", "stale", "missing"]
 HALF = 6  # hex digits; 24 bits each among the few files of one run, profile and seed
 DERIVED = "layer_windowed_correlation"  # a mean of what is stored, rebuilt on loading
+COMPRESSED = 4096  # bytes of an array from which deflating it saves more than the chunks it needs cost
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class Store:
             name: {"zlib": True, "complevel": 6, "shuffle": True}
             | ({"dtype": "float32"} if "layer" in variable.dims and variable.dtype.kind == "f" else {})
             for name, variable in dataset.variables.items()
-            if variable.size > 1 and variable.dtype.kind in "fiu"
+            if variable.nbytes >= COMPRESSED and variable.dtype.kind in "fiu"
         }
         descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".partial")
         os.close(descriptor)
