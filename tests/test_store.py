@@ -146,6 +146,21 @@ class TestFinding:
         assert shelf.state(both) == "stale"
 
 
+class TestReading:
+    def test_what_a_caller_changes_is_its_own(self, shelf: Store) -> None:
+        shelf.save(spec(), 0, make_run(np.linspace(2, 1, 21), np.full(21, 0.5)))
+        found = shelf.find(spec(), 0)
+        assert found is not None
+        found.load().loss.values[:] = 0
+        assert found.load().loss[0] == 2
+
+    def test_a_file_that_is_written_anew_is_read_anew(self, shelf: Store) -> None:
+        for first in (2, 3, 4):  # at once: the file's time may not have moved
+            shelf.save(spec(), 0, make_run(np.linspace(first, 1, 21), np.full(21, 0.5)))
+            found = shelf.find(spec(), 0)
+            assert found is not None and found.load().loss[0] == first
+
+
 class TestFolders:
     def test_out_then_the_environment_then_the_standard_places(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
