@@ -15,7 +15,7 @@ from PIL import Image
 
 from landscape_helpers.catalogue import load_catalogue
 from landscape_helpers.claims import ledger
-from landscape_helpers.figures import draw
+from landscape_helpers.figures import draw, evidence
 from landscape_helpers.figures.card import Card, card
 from landscape_helpers.figures.card_checks import checks_table
 from landscape_helpers.figures.card_html import pictures
@@ -126,6 +126,19 @@ def cnn_folders(shown: Card) -> list[str]:
     """The folder the fixture's results lie in, found from one that was loaded."""
     encoding = next(iter(shown.shown.runs.values()))[0].encoding
     return [str(encoding["source"]).rsplit("/", 1)[0]]
+
+
+def test_the_ledger_is_computed_again_for_results_of_its_paper_only(store, monkeypatch):
+    asked = []
+    monkeypatch.setattr(evidence, "ledger", lambda profile, paper, _: asked.append(paper) or [])
+    fill(store, "cnn", "smoke", (0,))
+    card("GO-F02", "smoke", store=store)
+    (store.folders[0] / "mlp-slices-smoke-s0-0123456789ab.nc").write_bytes(b"")
+    card("GO-F02", "smoke", store=store)
+    assert asked == ["GO"]
+    fill(store, "vgg16", "smoke", (0,))
+    card("GO-F02", "smoke", store=store)
+    assert asked == ["GO", "GO"]
 
 
 def test_scale_and_provenance(cnn):

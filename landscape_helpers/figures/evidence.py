@@ -139,8 +139,17 @@ def _why_not(figure: Figure, profile: str | None, missing: Mapping[str, str]) ->
 
 
 def _rows(profile: str, paper: str, store: Store) -> list[Row]:
-    """The ledger, computed once for all figures as long as nothing in the store changes."""
-    files = [(str(f), f.stat().st_mtime_ns) for folder in store.folders for f in sorted(Path(folder).glob("*.nc"))]
+    """The ledger, computed once for all figures as long as none of its paper's results at the profile changes.
+
+    Those of the other papers do change meanwhile: while one chapter draws, another computes.
+    """
+    runs = {run for f in load_catalogue().figures.values() if f.paper == paper for run in f.runs}
+    files = [
+        (str(f), f.stat().st_mtime_ns)
+        for folder in store.folders
+        for f in sorted(Path(folder).glob(f"*-{profile}-s*.nc"))
+        if f.name.partition(f"-{profile}-s")[0] in runs
+    ]
     return _ledger(profile, paper, tuple(map(str, store.folders)), tuple(files))
 
 

@@ -45,19 +45,15 @@ def render(draw: Callable[[str], Figure], dpi: int = DPI) -> tuple[Image.Image, 
 
 def webp(image: Image.Image) -> Encoded:
     """Transparent, and lossless but for rounded colours: about half of what it would be unrounded."""
-    pixels = np.asarray(image.convert("RGBA")).astype(np.int16)
-    colour, alpha = pixels[..., :3], pixels[..., 3:]
-    rounded = np.concatenate([_round(colour, COLOUR_STEP), _round(alpha, ALPHA_STEP)], axis=-1)
-    rounded[rounded[..., 3] == 0] = 0
-    return _encode(Image.fromarray(rounded), "webp", lossless=True, quality=90, method=4)
+    rounded = image.convert("RGBA").point(3 * _levels(COLOUR_STEP) + _levels(ALPHA_STEP))
+    return _encode(rounded, "webp", lossless=True, quality=90, method=4)
 
 
 def png(image: Image.Image, page: str = "#ffffff") -> Encoded:
     """On a page of its own, for viewers that show neither HTML nor transparency as meant."""
     paper = Image.new("RGBA", image.size, page)
     paper.alpha_composite(image.convert("RGBA"))
-    rounded = _round(np.asarray(paper.convert("RGB")).astype(np.int16), COLOUR_STEP)
-    return _encode(Image.fromarray(rounded), "png", optimize=True)
+    return _encode(paper.convert("RGB").point(3 * _levels(COLOUR_STEP)), "png")
 
 
 def _pixels(figure: Figure, dpi: int) -> Image.Image:
@@ -69,9 +65,9 @@ def _pixels(figure: Figure, dpi: int) -> Image.Image:
     return Image.fromarray(np.array(canvas.buffer_rgba()))
 
 
-def _round(levels: np.ndarray, step: int) -> np.ndarray:
-    """To the nearest multiple of step, with 0 and 255 kept."""
-    return np.where(levels == 255, 255, np.minimum((levels + step // 2) // step * step, 255)).astype(np.uint8)
+def _levels(step: int) -> list[int]:
+    """For each level from 0 to 255 the nearest multiple of step, with 0 and 255 kept."""
+    return [level if level in (0, 255) else min((level + step // 2) // step * step, 255) for level in range(256)]
 
 
 def _encode(image: Image.Image, kind: str, **options: object) -> Encoded:
