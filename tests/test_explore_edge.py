@@ -87,7 +87,7 @@ def test_the_loss_is_that_of_every_step_joined_by_straight_lines() -> None:
 
 
 def test_the_stops_are_the_steps_nearest_to_even_times() -> None:
-    assert stops(0.05).tolist() == list(range(0, 241, 15))
+    assert stops(0.05).tolist() == list(range(0, 241, 20))
     assert (np.abs(stops(0.6) * 0.6 - np.linspace(0, TIME, STOPS + 1)) <= 0.3 + 1e-12).all()
     assert len(set(stops(0.75).tolist())) == STOPS + 1
 
@@ -164,7 +164,7 @@ def test_the_text_beside_it_carries_the_numbers() -> None:
     ("arguments", "message"),
     [
         ({"rates": [0.2, 0.1]}, "strictly increasing"),
-        ({"rates": [0.1, 0.8]}, "at most 0.75"),
+        ({"rates": [0.1, 1.1]}, "at most 1.0"),
         ({"images": 0}, "images must be at least 1"),
     ],
 )
@@ -176,3 +176,17 @@ def test_bad_arguments_are_refused_before_any_data_are_read(arguments: dict, mes
 def test_one_number_of_classes_is_no_choice() -> None:
     with pytest.raises(ValueError, match="menu 'number of classes'"):
         edge_explorer(classes=(3, 11))
+
+
+def test_a_whole_run_follows_the_leading_eigenvalues() -> None:
+    f, rate, classes = objective(4), 0.6, 4
+    run = train(f, rate, classes)
+    theta, stop = f.theta, 0
+    for step in range(int(stops(rate)[-1]) + 1):
+        if step == stops(rate)[stop]:
+            hessian = f.hvp(theta, torch.eye(f.parameters, dtype=f.dtype))
+            largest = torch.linalg.eigvalsh((hessian + hessian.T) / 2).flip(0)[:classes]
+            np.testing.assert_allclose(run["rho"].values[stop, :classes], rate * largest.numpy() / 2, rtol=0.02)
+            stop += 1
+        theta = theta - rate * f.gradient(theta)
+    assert stop == STOPS + 1 and bool(run["converged"].all())
