@@ -1,4 +1,4 @@
-"""What a computation took of the machine."""
+"""What a computation may take of the machine, and what it took."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import resource
 import sys
 
 import torch
+
+SAMPLE_GRADIENTS = 2**26  # numbers that explicit gradients of samples may take at once: 256 MB in float32
 
 
 def peak_memory_mb(device: torch.device) -> float:

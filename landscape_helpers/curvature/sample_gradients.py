@@ -21,8 +21,7 @@ from torch.utils._pytree import tree_flatten
 
 from ..layers import trainable_parameters
 from ..objective import Objective
-
-MEMORY = 2**26  # numbers that explicit gradients of samples may take at once: 256 MB in float32
+from ..resources import SAMPLE_GRADIENTS
 
 SquaredNorms = Callable[[torch.Tensor], torch.Tensor]  # from delta (n, ...) to squared norms (n,)
 
@@ -153,7 +152,7 @@ class SampleGradients:
             return (functional_call(model, parameters, (x[None],))[0] * c).sum()
 
         numbers = sum(w.numel() for w in chosen.values())
-        gradients = vmap(grad(overlap), in_dims=(None, 0, 0), chunk_size=max(1, MEMORY // max(1, numbers)))
+        gradients = vmap(grad(overlap), in_dims=(None, 0, 0), chunk_size=max(1, SAMPLE_GRADIENTS // max(1, numbers)))
         for pieces in gradients(chosen, self._x, cotangent).values():
             yield _squares(pieces.detach())
 

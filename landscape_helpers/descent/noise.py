@@ -16,10 +16,8 @@ from torch.func import functional_call, grad, vmap
 
 from ..layers import trainable_parameters
 from ..objective import Objective
+from ..resources import SAMPLE_GRADIENTS
 from ..slices.batchnorm import Statistics, batchnorm_modules, fixed, normalising, recording
-
-# Numbers that explicit gradients of samples may take at once: 256 MB in float32.
-MEMORY = 2**26
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def largest_gradient_variance(objective: Objective, theta: torch.Tensor, images:
     gradients = vmap(grad(loss), in_dims=(None, 0, 0))
     first = {name: torch.zeros_like(value, dtype=torch.float64) for name, value in parameters.items()}
     second = {name: torch.zeros_like(value) for name, value in first.items()}
-    size = max(1, min(MEMORY // objective.parameters, 256))
+    size = max(1, min(SAMPLE_GRADIENTS // objective.parameters, 256))
     for samples, labels in zip(x.split(size), y.split(size), strict=True):
         with normalising(model, fixed(statistics)):
             found = gradients(parameters, samples.contiguous(), labels)
