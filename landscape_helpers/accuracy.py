@@ -51,7 +51,7 @@ def accuracy_on(objective: Objective, theta: torch.Tensor, x: torch.Tensor, y: t
             norm.running_var = torch.ones_like(norm.running_mean)
             norm.num_batches_tracked = torch.zeros((), dtype=torch.long, device=objective.device)
         if norms:
-            model(torch.cat([inputs for _, inputs, _ in objective.weighted()]))
+            model(objective.samples()[0])
         model.eval()
         right = 0
         for inputs, labels in zip(x.split(batch), y.split(batch), strict=True):

@@ -35,10 +35,7 @@ class MiniBatches:
                 "not hold: make the objective with batchnorm='batch' or 'frozen'"
             )
         self.objective, self.batch_size, self.seed = objective, int(batch_size), seed
-        pieces = list(objective.weighted())
-        whole = len(pieces) == 1  # then there is nothing to gather, and no second copy of the data to hold
-        self._x = pieces[0][1] if whole else torch.cat([x for _, x, _ in pieces])
-        self._y = pieces[0][2] if whole else torch.cat([y for _, _, y in pieces])
+        self._x, self._y = objective.samples()
 
     def epoch(self, epoch: int) -> Iterator[torch.Tensor]:
         """The batches of an epoch as index vectors, a function of seed and epoch alone: a run can be resumed."""

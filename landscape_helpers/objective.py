@@ -71,7 +71,8 @@ class Objective:
         dtype: floating type of parameters and inputs; default: the model's.
 
     Instruments that evaluate the network in their own way find it in ``model`` (the private copy), ``weights`` (its
-    parameters in the order of theta), ``loss_function``, :meth:`weighted`, :meth:`move` and :meth:`views`.
+    parameters in the order of theta), ``loss_function``, :meth:`weighted`, :meth:`samples`, :meth:`move` and
+    :meth:`views`.
 
     Raises:
         ValueError: no trainable parameter; no data; x and y of different length; labels out of the model's range; an
@@ -205,7 +206,7 @@ class Objective:
 
     def accuracy(self, theta: torch.Tensor) -> float:
         """The share of samples whose largest output (last axis) is their label; y must hold class indices."""
-        labels = torch.cat([y for _, y in self._batches])
+        _, labels = self.samples()
         if labels.is_floating_point():
             raise ValueError(f"accuracy needs class indices as targets, got targets of dtype {labels.dtype}")
         return float((self.outputs(theta).argmax(-1) == labels).double().mean())
@@ -220,6 +221,15 @@ class Objective:
         """(share of the samples, x, y) of each micro-batch, in order."""
         for x, y in self._batches:
             yield len(x) / self.n, x, y
+
+    def samples(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """All inputs (n, ...) and targets (n, ...) in order; copies of them only where there are several micro-batches.
+
+        They are the objective's own: not to be written to.
+        """
+        if len(self._batches) == 1:
+            return self._batches[0]
+        return torch.cat([x for x, _ in self._batches]), torch.cat([y for _, y in self._batches])
 
     def views(self, vector: torch.Tensor) -> list[torch.Tensor]:
         """``vector`` (P,) cut into the shapes of the parameters, without a copy."""

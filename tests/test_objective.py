@@ -225,6 +225,14 @@ def test_counts_passes_and_products():
     assert (counts.forward, counts.gradients, counts.products) == (1, 1, 4)
 
 
+@pytest.mark.parametrize("batch_size", [None, 5])
+def test_the_samples_are_those_it_was_made_of(batch_size):
+    objective = Objective(make("cnn"), *images(torch.float32), batch_size=batch_size)
+    for held, given in zip(objective.samples(), images(torch.float32), strict=True):
+        assert torch.equal(held, given) and held.dtype == given.dtype
+    assert objective.samples()[0].is_contiguous(memory_format=objective.layout)
+
+
 def test_mean_squared_error_and_callables_agree():
     x, _ = images()
     y = torch.randn(N, CLASSES, generator=torch.Generator().manual_seed(5), dtype=torch.float64)

@@ -72,9 +72,7 @@ def largest_gradient_variance(objective: Objective, theta: torch.Tensor, images:
     """
     if images is not None and not 2 <= images <= objective.n:
         raise ValueError(f"images must lie between 2 and the number of samples {objective.n}, got {images}")
-    pieces = list(objective.weighted())
-    x = torch.cat([x for _, x, _ in pieces])[:images]
-    y = torch.cat([y for _, _, y in pieces])[:images]
+    x, y = (held[:images] for held in objective.samples())
     objective.move(theta)
     statistics = _statistics(objective, x)
     model, names = objective.model, [name for name, _ in trainable_parameters(objective.model)]
