@@ -75,8 +75,9 @@ class Objective:
     :meth:`views`.
 
     Raises:
-        ValueError: no trainable parameter; no data; x and y of different length; labels out of the model's range; an
-            unknown loss or BatchNorm policy; a batch size below 1; ``batchnorm="whole"`` with micro-batches.
+        ValueError: no trainable parameter; no data; x and y of different length; under the cross-entropy a model that
+            returns no tensor, or labels out of its range; an unknown loss or BatchNorm policy; a batch size below 1;
+            ``batchnorm="whole"`` with micro-batches.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class Objective:
         y = y.to(self.device, self.dtype) if y.is_floating_point() else y.to(self.device)
         self._batches = list(zip(x.split(self.batch_size), y.split(self.batch_size), strict=True))
         if loss == "cross_entropy":
-            self._check_labels(y)
+            self._check_outputs(y)
 
     @property
     def theta(self) -> torch.Tensor:
@@ -248,12 +249,18 @@ class Objective:
         columns = v if v.dim() == 2 else v[:, None]
         return columns.detach().to(self.device, self.dtype)
 
-    def _check_labels(self, y: torch.Tensor) -> None:
-        """Refuse labels that the model has no output for; an index error deep in a run says much less."""
+    def _check_outputs(self, y: torch.Tensor) -> None:
+        """Refuse a model without one output a class, and labels beyond its outputs; errors deep in a run say less."""
+        with torch.no_grad():
+            outputs = self.model(self._batches[0][0])
+        if not isinstance(outputs, torch.Tensor):
+            raise ValueError(
+                f"{type(self.model).__name__} returns a {type(outputs).__name__} where the loss takes one tensor: wrap "
+                "it in a module that returns the outputs of the classes alone"
+            )
         if y.is_floating_point():
             return  # class probabilities
-        with torch.no_grad():
-            width = self.model(self._batches[0][0]).shape[1]
+        width = outputs.shape[1]
         low, high = int(y.min()), int(y.max())
         if low < 0 or high >= width:
             raise ValueError(f"labels run from {low} to {high}, but the model has {width} outputs (0 to {width - 1})")

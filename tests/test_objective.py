@@ -41,6 +41,17 @@ class Shared(nn.Module):
         return self.head(torch.tanh(self.second(torch.tanh(self.first(x.flatten(1))))))
 
 
+class Auxiliary(nn.Module):
+    """Two classifiers, one output each, as torchvision's Inception has them in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.main, self.side = nn.Linear(64, CLASSES), nn.Linear(64, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.main(x.flatten(1)), self.side(x.flatten(1))
+
+
 def make(kind: str) -> nn.Module:
     torch.manual_seed(0)
     if kind == "mlp":
@@ -259,6 +270,7 @@ def test_a_linear_model_with_a_linear_loss_has_no_curvature():
         ({"batchnorm": "whole", "batch_size": 5}, "needs all 23 samples in one pass, got batch_size=5"),
         ({"x": torch.full((N, 1, SIDE, SIDE), torch.nan)}, "x holds NaN or infinite values"),
         ({"model": nn.Flatten()}, "Flatten has no trainable parameters"),
+        ({"model": Auxiliary()}, "Auxiliary returns a tuple where the loss takes one tensor: wrap it in a module"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(change, message):
