@@ -74,7 +74,8 @@ def validate(specs: Iterable[RunSpec]) -> None:
         p = spec.parameters
         if "data" not in p:
             continue  # a closed form
-        wanted[repr([p[k] for k in ("data", "n_train", "pool", "model", "model_options")])] = spec
+        names = ("data", "n_train", "n_valid", "classes", "pool", "model", "model_options")
+        wanted[repr([p.get(name) for name in names])] = spec
     for spec in wanted.values():
         _try_data_and_model(spec.parameters)
 
@@ -82,12 +83,10 @@ def validate(specs: Iterable[RunSpec]) -> None:
 def _try_data_and_model(p: Mapping[str, Any]) -> None:
     import torch
 
-    from .data import load_data
+    from .experiments.images import read_images
     from .models import build_model
 
-    data = load_data(p["data"], n_train=p["n_train"])
-    if p["pool"] > 1:
-        data = data.pooled(p["pool"])
+    data = read_images(p)
     with torch.device("meta"):  # checks name, options and sizes without allocating the parameters
         build_model(p["model"], data.n_classes, data.input_shape, **p["model_options"])
 

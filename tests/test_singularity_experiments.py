@@ -13,7 +13,8 @@ import xarray
 from landscape_helpers.data import load_data
 from landscape_helpers.data.subset import first_classes
 from landscape_helpers.experiments import edge_of_stability, gradient_flow
-from landscape_helpers.experiments.full_batch import load_images, make_objective, smallest_eigenvalue
+from landscape_helpers.experiments.full_batch import make_objective, smallest_eigenvalue
+from landscape_helpers.experiments.images import read_images
 from landscape_helpers.models import build_model
 from landscape_helpers.objective import Objective
 
@@ -173,7 +174,7 @@ class TestSetting:
 
     def test_the_function_does_not_depend_on_the_batch_size(self) -> None:
         p = edge_of_stability.validate(EDGE)
-        data = load_images(p)
+        data = read_images(p)
         whole, parts = (make_objective(p | {"batch_size": b}, data, 0, "cpu") for b in (None, 7))
         assert whole.loss(whole.theta) == pytest.approx(parts.loss(parts.theta), rel=1e-12)
 

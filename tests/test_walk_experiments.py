@@ -17,6 +17,7 @@ from landscape_helpers.accuracy import accuracy_on
 from landscape_helpers.curvature import top_eigenpairs
 from landscape_helpers.data import load_data
 from landscape_helpers.experiments import hessian_covariance, quadratic_bowl, walk
+from landscape_helpers.experiments.images import read_images
 from landscape_helpers.minibatch import MiniBatches
 from landscape_helpers.models import build_model
 from landscape_helpers.objective import Objective
@@ -31,7 +32,7 @@ CONV = FULL | {"model": "resnet8", "model_options": {"width": 2}, "full_gradient
 
 def loop(p, seed=0):
     """Iterates, batch losses, and the objective, by a plain loop."""
-    data = walk.images_of(walk.validate(p))
+    data = read_images(walk.validate(p))
     x, y, x_valid, y_valid = data.standardised()
     model = build_model(p["model"], data.n_classes, data.input_shape, seed=seed, **p["model_options"])
     objective = Objective(model, x, y)
@@ -86,7 +87,7 @@ def test_slopes_and_spectrum():
     objective, _, thetas, _, _ = loop(FULL, seed=3)
     gradient = objective.gradient(thetas[2])
     assert record.slope_start.values[2] == pytest.approx(float(gradient @ (thetas[3] - thetas[2])), rel=1e-3)
-    data = walk.images_of(walk.validate(FULL))
+    data = read_images(walk.validate(FULL))
     x, y, _, _ = data.standardised()
     part = Objective(objective.model, x[:50], y[:50])
     exact = top_eigenpairs(part, thetas[6], 1, tol=1e-6).values[0]
@@ -122,10 +123,14 @@ def test_schedules_change_the_rate():
 
 def test_classes_can_be_left_out():
     p = walk.validate(MLP | {"n_train": None, "classes": 4})
-    data = walk.images_of(p)
+    data = read_images(p)
     assert data.n_classes == 4 and set(data.y_train.tolist()) == {0, 1, 2, 3} and len(data.y_test) == 40
     whole = load_data("digits")
     assert len(data.y_train) == int((whole.y_train < 4).sum()) - 40
+    # As in the other experiments, n_train counts the images before.
+    some = read_images(p | {"n_train": 90})
+    assert len(some.y_train) == int((whole.y_train[:130] < 4).sum()) - 40
+    assert torch.equal(some.x_train, whole.x_train[:130][whole.y_train[:130] < 4][:-40])
 
 
 @pytest.mark.parametrize(
@@ -148,7 +153,7 @@ def test_classes_can_be_left_out():
     ],
 )
 def test_what_cannot_be_run_is_refused_before_any_data_is_read(wrong, words, monkeypatch):
-    monkeypatch.setattr(walk, "load_data", lambda *a, **k: pytest.fail("read"))
+    monkeypatch.setattr(walk, "read_images", lambda *a, **k: pytest.fail("read"))
     with pytest.raises(ValueError) as error:
         walk.run(MLP | {"windows": []} | wrong, seed=0)
     assert words in str(error.value) and "\n" not in str(error.value)
@@ -156,7 +161,7 @@ def test_what_cannot_be_run_is_refused_before_any_data_is_read(wrong, words, mon
 
 def test_holding_out_everything_is_refused():
     with pytest.raises(ValueError, match="n_valid must leave images to train on: digits has 1500, got 1500"):
-        walk.images_of(walk.validate(MLP | {"n_train": None, "n_valid": 1500}))
+        read_images(walk.validate(MLP | {"n_train": None, "n_valid": 1500}))
 
 
 def test_a_killed_walk_goes_on_as_if_it_had_not_been(tmp_path):

@@ -14,7 +14,8 @@ from typing import Any
 import xarray
 
 from ..descent import Telemetry, gradient_descent
-from .full_batch import SETTING, check_setting, finished, load_images, make_objective, smallest_eigenvalue
+from .full_batch import SETTING, check_setting, finished, make_objective, smallest_eigenvalue
+from .images import read_images
 from .parameters import check_counts, check_positive, check_rates, completed
 
 DEFAULTS: dict[str, Any] = {
@@ -86,7 +87,7 @@ def run(
         ValueError: parameters out of range, or fewer eigenpairs than the data has classes.
     """
     p = validate(parameters)
-    data = load_images(p)
+    data = read_images(p)
     if p["k"] < data.n_classes:
         raise ValueError(f"k must be at least the {data.n_classes} classes of {data.name}, got {p['k']}")
     objective = make_objective(p, data, seed, device)

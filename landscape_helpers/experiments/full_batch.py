@@ -15,8 +15,7 @@ import xarray
 
 from .. import __version__
 from ..curvature import OverflowedCurvature, top_eigenpairs
-from ..data import Data, load_data
-from ..data.subset import first_classes
+from ..data import Data
 from ..models import build_model
 from ..objective import Objective
 from ..resources import peak_memory_mb
@@ -50,14 +49,6 @@ def check_setting(p: Mapping[str, Any]) -> None:
     if p["stop_loss"] is not None:
         check_positive(p, "stop_loss")
     check_one_of(p, "dtype", DTYPES)
-
-
-def load_images(p: Mapping[str, Any]) -> Data:
-    """The images that are trained on, and the test images of the same classes."""
-    data = load_data(p["data"], n_train=p["n_train"])
-    if p["classes"] is not None:
-        data = first_classes(data, p["classes"])
-    return data.pooled(p["pool"]) if p["pool"] > 1 else data
 
 
 def make_objective(p: Mapping[str, Any], data: Data, seed: int, device: str) -> Objective:

@@ -19,7 +19,8 @@ from .. import slices
 from ..curvature import top_eigenpairs
 from ..descent import gradient_flow
 from ..objective import Objective
-from .full_batch import SETTING, check_setting, finished, load_images, make_objective
+from .full_batch import SETTING, check_setting, finished, make_objective
+from .images import read_images
 from .parameters import check_all_positive, check_counts, check_one_of, check_positive, completed
 
 METHODS = ("euler", "rk4")
@@ -85,7 +86,7 @@ def run(
         attributes say how it was made.
     """
     p = validate(parameters)
-    data = load_images(p)
+    data = read_images(p)
     objective = make_objective(p, data, seed, device)
     flow = gradient_flow(
         objective,
@@ -111,7 +112,7 @@ def profile(objective: Objective, theta: torch.Tensor, p: Mapping[str, Any]) -> 
 
     Around its minimum the loss changes in the seventh digit, which single precision does not hold.
     """
-    precise = Objective(objective.model, *_data(objective), batch_size=objective.batch_size, dtype=torch.float64)
+    precise = Objective(objective.model, *objective.samples(), batch_size=objective.batch_size, dtype=torch.float64)
     theta = theta.double()
     pair = top_eigenpairs(precise, theta, 1, "LA", p["tol"])
     direction = pair.vectors[:, 0]
@@ -130,8 +131,3 @@ def profile(objective: Objective, theta: torch.Tensor, p: Mapping[str, Any]) -> 
         },
         coords={"cusp": ("cusp", np.array(p["delta_ranges"]), {"long_name": "largest distance"})},
     )
-
-
-def _data(objective: Objective) -> tuple[torch.Tensor, torch.Tensor]:
-    parts = [(x, y) for _, x, y in objective.weighted()]
-    return torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])

@@ -14,11 +14,11 @@ import torch
 import xarray
 
 from .. import __version__
-from ..data import load_data
 from ..descent import GradientCorrelation, Sharpness, gradient_descent
 from ..models import build_model
 from ..objective import Objective
 from ..resources import peak_memory_mb
+from .images import read_images
 from .parameters import DTYPES, check_counts, check_one_of, check_rates, completed, is_count, is_list, is_number
 
 DEFAULTS: dict[str, Any] = {
@@ -80,9 +80,7 @@ def run(
         final training ``accuracy``; attributes say how it was made.
     """
     p = validate(parameters)
-    data = load_data(p["data"], n_train=p["n_train"])
-    if p["pool"] > 1:
-        data = data.pooled(p["pool"])
+    data = read_images(p)
     dtype = DTYPES[p["dtype"]]
     x, y, _, _ = data.standardised(dtype)
     model = build_model(p["model"], data.n_classes, data.input_shape, seed=seed, **p["model_options"])

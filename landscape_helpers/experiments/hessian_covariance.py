@@ -19,11 +19,11 @@ import xarray
 
 from .. import __version__
 from ..curvature.covariance import hessian_decomposition
-from ..data import load_data
 from ..descent import gradient_descent
 from ..models import build_model
 from ..objective import Objective
 from ..resources import peak_memory_mb
+from .images import read_images
 from .parameters import check_counts, check_rates, completed, is_count, is_list
 
 DEFAULTS: dict[str, Any] = {
@@ -88,9 +88,7 @@ def run(
     """
     p = validate(parameters)
     started = time.perf_counter()
-    data = load_data(p["data"], n_train=p["n_train"])
-    if p["pool"] > 1:
-        data = data.pooled(p["pool"])
+    data = read_images(p)
     x, y, _, _ = data.standardised(torch.float64)
     model = build_model(p["model"], data.n_classes, data.input_shape, seed=seed, **p["model_options"])
     objective = Objective(model, x, y, device=device, dtype=torch.float64)

@@ -18,20 +18,18 @@ import torch
 import xarray
 
 from .. import __version__
-from ..data import Data, load_data
-from ..data.held_out import held_out
-from ..data.subset import first_classes
 from ..descent import Evaluation, FullGradients, Spectrum, StepLosses, Travel, sgd
 from ..descent.noise import IsotropicNoise, largest_gradient_variance
 from ..descent.schedules import SCHEDULE_FACTORIES, SCHEDULES, Schedule, named_schedule
 from ..models import build_model
 from ..objective import BATCHNORM_POLICIES, Objective
 from ..resources import peak_memory_mb
+from .images import read_images
 from .parameters import DTYPES, check_counts, check_one_of, check_rates, completed, is_count, is_list, is_number
 
 DEFAULTS: dict[str, Any] = {
     "data": "digits",
-    "n_train": None,  # all images of the set, less those held out
+    "n_train": None,  # before classes are dropped; null: all images of the set, less those held out
     "n_valid": None,  # training images held out behind the first n_train; null: the test set instead
     "classes": None,  # the first so many classes; null for all
     "pool": 1,  # side of the square over which pixels are averaged
@@ -164,7 +162,7 @@ def run(
     """
     p = validate(parameters)
     started = time.perf_counter()
-    data = images_of(p)
+    data = read_images(p)
     dtype = DTYPES[p["dtype"]]
     x, y, x_valid, y_valid = data.standardised(dtype)
     n = len(x)
@@ -231,17 +229,6 @@ def run(
         wall_time_s=round(time.perf_counter() - started, 3),
         peak_memory_mb=round(peak_memory_mb(objective.device), 1),
     )
-
-
-def images_of(p: Mapping[str, Any]) -> Data:
-    """The run's images; those held out of the training set stand as its test set."""
-    wanted = None if p["n_train"] is None else p["n_train"] + (p["n_valid"] or 0)
-    data = load_data(p["data"], n_train=None if p["classes"] else wanted)
-    if p["classes"]:
-        data = first_classes(data, p["classes"])
-    if p["pool"] > 1:
-        data = data.pooled(p["pool"])
-    return data if p["n_valid"] is None else held_out(data, p["n_valid"])
 
 
 def _is_window(value: Any) -> bool:

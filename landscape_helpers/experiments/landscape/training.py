@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...data import Data, load_data
+from ...data import Data
 from ...descent import SCHEDULES, sgd
 from ...models import build_model
 from ...objective import Objective
+from ..images import read_images
 from ..parameters import DTYPES, check_counts, check_one_of, check_rates, is_count, is_list, is_number
 
 TRAINING: dict[str, Any] = {
@@ -115,9 +116,7 @@ def _validate_pretraining(pretrain: Any) -> None:
 
 def load_images(p: Mapping[str, Any]) -> Images:
     """All images of the run's data set, standardised; see :func:`task_images` for those of its classes."""
-    data = load_data(p["data"], n_train=p["n_train"])
-    if p["pool"] > 1:
-        data = data.pooled(p["pool"])
+    data = read_images(p)
     x, y, x_test, y_test = data.standardised(DTYPES[p["dtype"]])
     return Images(data, data.n_classes, x, y, x_test, y_test)
 
