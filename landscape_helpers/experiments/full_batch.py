@@ -6,20 +6,18 @@ gradients, Kaiming's initialisation, no normalisation, no regularisation, no dro
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 import xarray
 
-from .. import __version__
 from ..curvature import OverflowedCurvature, top_eigenpairs
 from ..data import Data
 from ..models import build_model
 from ..objective import Objective
-from ..resources import peak_memory_mb
 from .parameters import DTYPES, check_counts, check_one_of, check_positive
+from .provenance import with_provenance
 
 SETTING: dict[str, Any] = {
     "data": "digits",
@@ -87,19 +85,4 @@ def finished(
     for name, vector in norms.items():
         dataset[name] = ((), float(vector.double().norm()), {"units": "1", "long_name": "length of theta"})
     dataset["accuracy"] = ((), objective.accuracy(theta), {"units": "1", "long_name": "training accuracy"})
-    return dataset.assign_attrs(
-        experiment=experiment,
-        parameters=json.dumps(dict(p), sort_keys=True),
-        seed=seed,
-        n_classes=data.n_classes,
-        data_name=data.name,
-        data_sha256=str(data.provenance["sha256"]),
-        data_n=objective.n,
-        model_parameters=objective.parameters,
-        package_version=__version__,
-        torch_version=str(torch.__version__),  # a plain string, which netCDF can hold
-        device=str(objective.device),
-        dtype=p["dtype"],
-        wall_time_s=round(seconds, 3),
-        peak_memory_mb=round(peak_memory_mb(objective.device), 1),
-    )
+    return with_provenance(dataset, experiment, p, seed, data, objective, seconds, n_classes=data.n_classes)

@@ -5,21 +5,18 @@ Every figure of the paper shows one or two quantities of such a run, so that one
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 import xarray
 
-from .. import __version__
 from ..descent import GradientCorrelation, Sharpness, gradient_descent
 from ..models import build_model
 from ..objective import Objective
-from ..resources import peak_memory_mb
 from .images import read_images
 from .parameters import DTYPES, check_counts, check_one_of, check_rates, completed, is_count, is_list, is_number
+from .provenance import with_provenance
 
 DEFAULTS: dict[str, Any] = {
     "data": "digits",
@@ -100,19 +97,6 @@ def run(
     )
     dataset = descent.record
     dataset["accuracy"] = ((), objective.accuracy(descent.theta), {"units": "1", "long_name": "training accuracy"})
-    return dataset.assign_attrs(
-        experiment="gradient_oscillation",
-        parameters=json.dumps(p, sort_keys=True),
-        seed=seed,
-        data_name=data.name,
-        data_sha256=str(data.provenance["sha256"]),
-        data_n=objective.n,
-        model_parameters=objective.parameters,
-        window=p["window"],
-        package_version=__version__,
-        torch_version=str(torch.__version__),  # a plain string, which netCDF can hold
-        device=str(objective.device),
-        dtype=p["dtype"],
-        wall_time_s=round(descent.seconds, 3),
-        peak_memory_mb=round(peak_memory_mb(objective.device), 1),
+    return with_provenance(
+        dataset, "gradient_oscillation", p, seed, data, objective, descent.seconds, window=p["window"]
     )

@@ -7,7 +7,6 @@ enough for it, in double precision.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,14 +16,13 @@ import numpy as np
 import torch
 import xarray
 
-from .. import __version__
 from ..curvature.covariance import hessian_decomposition
 from ..descent import gradient_descent
 from ..models import build_model
 from ..objective import Objective
-from ..resources import peak_memory_mb
 from .images import read_images
 from .parameters import check_counts, check_rates, completed, is_count, is_list
+from .provenance import with_provenance
 
 DEFAULTS: dict[str, Any] = {
     "data": "digits",
@@ -118,23 +116,9 @@ def run(
         {name: ("checkpoint", np.array(values), {"units": _UNITS[name]}) for name, values in rows.items()},
         coords={"update": ("checkpoint", np.array(p["checkpoints"]), {"long_name": "full-batch updates"})},
     )
-    return dataset.assign_attrs(
-        experiment="hessian_covariance",
-        parameters=json.dumps(p, sort_keys=True),
-        seed=seed,
-        status="completed",
-        data_name=data.name,
-        data_sha256=str(data.provenance["sha256"]),
-        data_n=objective.n,
-        model_parameters=objective.parameters,
-        learning_rate=p["lr"],
-        package_version=__version__,
-        torch_version=str(torch.__version__),
-        device=str(objective.device),
-        dtype="float64",
-        wall_time_s=round(time.perf_counter() - started, 3),
-        peak_memory_mb=round(peak_memory_mb(objective.device), 1),
-    )
+    seconds = time.perf_counter() - started
+    own = {"status": "completed", "learning_rate": p["lr"]}
+    return with_provenance(dataset, "hessian_covariance", p, seed, data, objective, seconds, **own)
 
 
 _UNITS = {

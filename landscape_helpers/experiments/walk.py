@@ -6,7 +6,6 @@ gradients, the distance travelled, the Hessian's largest eigenvalue, or the effe
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -14,18 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import xarray
 
-from .. import __version__
 from ..descent import Evaluation, FullGradients, Spectrum, StepLosses, Travel, sgd
 from ..descent.noise import IsotropicNoise, largest_gradient_variance
 from ..descent.schedules import SCHEDULE_FACTORIES, SCHEDULES, Schedule, named_schedule
 from ..models import build_model
 from ..objective import BATCHNORM_POLICIES, Objective
-from ..resources import peak_memory_mb
 from .images import read_images
 from .parameters import DTYPES, check_counts, check_one_of, check_rates, completed, is_count, is_list, is_number
+from .provenance import with_provenance
 
 DEFAULTS: dict[str, Any] = {
     "data": "digits",
@@ -209,25 +206,19 @@ def run(
         dataset = dataset.assign_coords(update_epoch=("update", epochs, {"long_name": "epoch of the first window"}))
     dataset["largest_gradient_variance"] = ((), largest, {"units": "nat^2 / parameter^2"})
     dataset["noise_variance"] = ((), p["noise"] * largest if noise else 0.0, {"units": "nat^2 / parameter^2"})
-    return dataset.assign_attrs(
-        experiment="walk",
-        parameters=json.dumps(p, sort_keys=True),
-        seed=seed,
+    return with_provenance(
+        dataset,
+        "walk",
+        p,
+        seed,
+        data,
+        objective,
+        time.perf_counter() - started,
         status=descent.status,
-        data_name=data.name,
-        data_sha256=str(data.provenance["sha256"]),
-        data_n=n,
         n_valid=len(x_valid),
-        model_parameters=objective.parameters,
         iterations_per_epoch=per_epoch,
         batch_size=p["batch_size"] or n,
         learning_rate=p["lr"],
-        package_version=__version__,
-        torch_version=str(torch.__version__),
-        device=str(objective.device),
-        dtype=p["dtype"],
-        wall_time_s=round(time.perf_counter() - started, 3),
-        peak_memory_mb=round(peak_memory_mb(objective.device), 1),
     )
 
 

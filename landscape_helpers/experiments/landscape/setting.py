@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
@@ -13,13 +12,12 @@ import numpy as np
 import torch
 import xarray
 
-from ... import __version__
 from ...accuracy import accuracy_on
 from ...curvature import Eigenpairs, both_ends
 from ...models import build_model
 from ...objective import Objective
-from ...resources import peak_memory_mb
 from ..parameters import DTYPES
+from ..provenance import with_provenance
 from .memory import Memory
 from .training import INDEPENDENT, TRAINING, load_images, task_images, train
 
@@ -149,25 +147,19 @@ class Setting:
 
     def finish(self, datasets: Iterable[xarray.Dataset], experiment: str) -> xarray.Dataset:
         """The parts as one dataset, with attributes that say how it was made."""
-        data = self.images.data
-        return xarray.merge(list(datasets), compat="no_conflicts").assign_attrs(
-            experiment=experiment,
-            parameters=json.dumps(self.p, sort_keys=True),
-            seed=self.seed,
+        return with_provenance(
+            xarray.merge(list(datasets), compat="no_conflicts"),
+            experiment,
+            self.p,
+            self.seed,
+            self.images.data,
+            self.objective,
+            time.perf_counter() - self._started,
             status="completed",
-            data_name=data.name,
-            data_sha256=str(data.provenance["sha256"]),
             data_n=len(self.task.x),
             n_eval=self.objective.n,
             n_classes=self.task.n_classes,
             random_guess=float(np.log(self.task.n_classes)),
-            model_parameters=self.objective.parameters,
-            package_version=__version__,
-            torch_version=str(torch.__version__),
-            device=str(self.objective.device),
-            dtype=self.p["dtype"],
-            wall_time_s=round(time.perf_counter() - self._started, 3),
-            peak_memory_mb=round(peak_memory_mb(self.objective.device), 1),
         )
 
     def _trained(self, seed: int) -> dict[str, np.ndarray]:
