@@ -25,7 +25,7 @@ from . import (
 )
 from .edge_notes import shortened
 from .edge_record import EdgeRecord, FlowRecord, FullBatchRecord, unconverged
-from .selection import Runs, absent_runs, full_note
+from .selection import Runs, absent_runs, check_figure, full_note
 from .style import Theme
 from .style import theme as themed
 
@@ -88,7 +88,6 @@ def select(figure_id: str, runs: Runs) -> dict[str, Any]:
     Raises:
         ValueError: an unknown figure, or no run that it shows.
     """
-    if figure_id not in LAYOUTS:
-        raise ValueError(f"unknown figure {figure_id!r}: expected one of {', '.join(LAYOUTS)}")
+    check_figure(figure_id, LAYOUTS)
     kind: type[FullBatchRecord] = FlowRecord if figure_id in FLOWS else EdgeRecord
     return dict(selection.select(figure_id, runs, kind))

@@ -5,12 +5,11 @@ Each is laid out as in the paper, with what the paper leaves out added and named
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
 import numpy as np
-import xarray
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import MaxNLocator
@@ -20,11 +19,10 @@ from ..claims import phases, shown_layers
 from . import comparison, panels
 from .canvas import Marks, absent, add_key, endings_in_words, key_of, new_figure
 from .curvature_panel import sharpness
+from .selection import Runs, check_figure
 from .style import Theme
 from .style import theme as themed
 from .trajectories import Trajectories, over_seeds
-
-Runs = Mapping[str, xarray.Dataset | Sequence[xarray.Dataset]]
 
 
 @dataclass(frozen=True)
@@ -119,8 +117,7 @@ def opens_briefly(run: Trajectories) -> bool:
 
 def plan_of(figure_id: str) -> Plan:
     """The plan of a figure, or one line that names the figures there are."""
-    if figure_id not in PLANS:
-        raise ValueError(f"unknown figure {figure_id!r}: expected one of {', '.join(PLANS)}")
+    check_figure(figure_id, PLANS)
     return PLANS[figure_id]
 
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..claims import phases, shown_layers
 from ..curvature.secant import secant_curvature
-from .gradient_oscillation import Runs, plan_of, select
+from .gradient_oscillation import plan_of, select
 from .numbers_in_words import percent, spread
+from .selection import Runs
 from .trajectories import Trajectories
 
 

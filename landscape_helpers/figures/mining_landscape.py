@@ -21,7 +21,7 @@ from . import (
 )
 from .curves_panel import COUNTED
 from .planes_panel import CLIPPED
-from .selection import Runs, absent_runs, full_note
+from .selection import Runs, absent_runs, check_figure, full_note
 from .slice_records import SliceRecord
 from .style import Theme
 from .style import theme as themed
@@ -90,6 +90,5 @@ def select(figure_id: str, runs: Runs) -> dict[str, SliceRecord]:
     Raises:
         ValueError: an unknown figure, or no run that it shows.
     """
-    if figure_id not in LAYOUTS:
-        raise ValueError(f"unknown figure {figure_id!r}: expected one of {', '.join(LAYOUTS)}")
+    check_figure(figure_id, LAYOUTS)
     return selection.select(figure_id, runs, SliceRecord)

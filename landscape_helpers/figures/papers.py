@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from . import edge_figures, gradient_oscillation, mining_landscape, walk_figures
-from .selection import Runs
+from .selection import Runs, check_figure
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,5 @@ def paper_of(figure_id: str) -> str:
     Raises:
         ValueError: an unknown figure; names those there are.
     """
-    for key, paper in PAPERS.items():
-        if figure_id in paper.figures:
-            return key
-    known = [name for paper in PAPERS.values() for name in paper.figures]
-    raise ValueError(f"unknown figure {figure_id!r}: expected one of {', '.join(known)}")
+    check_figure(figure_id, [name for paper in PAPERS.values() for name in paper.figures])
+    return next(key for key, paper in PAPERS.items() if figure_id in paper.figures)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 import xarray
@@ -12,6 +12,12 @@ from .run_record import Data, RunRecord
 
 Runs = Mapping[str, xarray.Dataset | Sequence[xarray.Dataset]]
 Record = TypeVar("Record", bound=RunRecord)
+
+
+def check_figure(figure_id: str, known: Collection[str]) -> None:
+    """Raise ValueError, with the figures there are, unless ``figure_id`` is one of ``known``."""
+    if figure_id not in known:
+        raise ValueError(f"unknown figure {figure_id!r}: expected one of {', '.join(known)}")
 
 
 def select(figure_id: str, runs: Runs, record: Callable[[str, Data], Record]) -> dict[str, Record]:

@@ -24,7 +24,7 @@ from . import (
     walk_sweeps,
     walk_tables,
 )
-from .selection import Runs, absent_runs, full_note
+from .selection import Runs, absent_runs, check_figure, full_note
 from .style import Theme
 from .style import theme as themed
 from .walk_record import WalkRecord
@@ -96,6 +96,5 @@ def select(figure_id: str, runs: Runs) -> dict[str, WalkRecord]:
     Raises:
         ValueError: an unknown figure, or no run that it shows.
     """
-    if figure_id not in LAYOUTS:
-        raise ValueError(f"unknown figure {figure_id!r}: expected one of {', '.join(LAYOUTS)}")
+    check_figure(figure_id, LAYOUTS)
     return selection.select(figure_id, runs, WalkRecord)
