@@ -12,12 +12,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from ..claims.edge_measures import EDGE
+from .axes import log_ticks
 from .canvas import Handle
 from .decimate import envelope, extremes
 from .edge_record import FullBatchRecord, Series
 from .style import Theme
-from .walk_axes import log_ticks
-from .walk_sweeps import colours_of
 
 TIME = "time t = n\u03b7"
 FLOW_TIME = "time t, the sum of the steps"
@@ -122,7 +121,7 @@ def add_endings(handles: list[Handle], labels: list[str], records: Mapping[str, 
 
 def palette(n: int, theme: Theme) -> list[str]:
     """Colours of n settings: the theme's own, or shades of one ramp where they are too many for it."""
-    return list(theme.series[:n]) if n <= len(theme.series) else colours_of(n, theme)
+    return list(theme.series[:n]) if n <= len(theme.series) else theme.shades(n)
 
 
 def time_axis(ax: Axes, label: str = TIME) -> None:

@@ -16,13 +16,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
 from ..claims.edge_measures import LEAST_STOPS, entry_stops
+from .axes import headed
 from .canvas import Handle, add_key, new_figure
 from .edge_axes import add_seeds, edge_entries, edge_lines, log_axis, ratio_axis, seeds_curve, time_axis
 from .edge_ratios import rho
 from .edge_record import EdgeRecord, Series, common
 from .style import Theme
-from .walk_axes import headed
-from .walk_sweeps import colours_of
 
 Records = Mapping[str, EdgeRecord]
 ABOVE = 0.9  # of rho, beyond which a pair has entered
@@ -47,7 +46,7 @@ def entering(records: Records, note: str, theme: Theme) -> Figure:
     above = rows[0].subgridspec(1, 2)
     left, right = (figure.add_subplot(above[i]) for i in range(2))
     below = figure.add_subplot(rows[1])
-    colours = colours_of(record.top, theme)
+    colours = theme.shades(record.top)
     found = moments_of(record)
     for i, (colour, moments) in enumerate(zip(colours, found, strict=True), 1):
         ratios, sizes = record.over("rho", i), sizes_of(record, i)

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..claims.flow_measures import opening_curvature, peak_curvature
+from .axes import count_axis, headed
 from .canvas import Handle, add_key, new_figure
 from .edge_axes import (
     DASHED,
@@ -28,8 +29,6 @@ from .edge_record import FlowRecord, Series, common, grouped
 from .numbers_in_words import number, spread
 from .panel_table import empty
 from .style import Theme
-from .walk_axes import count_axis, headed
-from .walk_sweeps import colours_of
 
 Records = Mapping[str, FlowRecord]
 SPIKE_ENDS = 1.0  # t from which the peak of a network with tanh is taken, behind its spike at the start
@@ -51,7 +50,7 @@ def peaks(records: Records, note: str, theme: Theme) -> Figure:
     figure = new_figure(6.0, heading, note, theme)
     axes = figure.subplots(2, max(len(networks), 2), squeeze=False, height_ratios=(1.25, 1))
     sizes = sorted({r.images for r in records.values()})
-    colours = dict(zip(sizes, colours_of(len(sizes), theme), strict=True))
+    colours = dict(zip(sizes, theme.shades(len(sizes)), strict=True))
     everything = [s.values for r in records.values() for s in (*curvature(r), *bounds(r))]
     first = False
     for (name, runs), column in zip(networks.items(), axes.T, strict=False):

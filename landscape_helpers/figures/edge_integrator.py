@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from .axes import headed
 from .canvas import Handle, add_key, new_figure
 from .edge_axes import DOTTED, FLOW_TIME, add_endings, add_seeds, log_axis, seeds_curve, time_axis
 from .edge_flow import bounds, curvature, lambda_over_time, mark_stable, peak, stable_entries
@@ -17,7 +18,6 @@ from .edge_record import FlowRecord, Series, common, grouped
 from .numbers_in_words import number
 from .panel_table import empty
 from .style import Theme
-from .walk_axes import headed
 
 Records = Mapping[str, FlowRecord]
 METHODS = {"euler": "paper's rule (Euler)", "rk4": "Runge-Kutta"}

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..claims.edge_measures import EDGE, edge_share, max_rho, rho_gap
+from .axes import headed
 from .canvas import Handle, add_key, new_figure
 from .edge_record import EdgeRecord, common
 from .numbers_in_words import number
 from .style import Theme
-from .walk_axes import headed
 
 Records = Mapping[str, EdgeRecord]
 

@@ -16,6 +16,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from ..claims.flow_measures import FAR, NEAR, cusp_slope
 from ..shapes import PowerLaw, power_law
+from .axes import headed, log_ticks
 from .canvas import Handle, add_key, new_figure
 from .curves_panel import plain
 from .edge_axes import DASHED, add_seeds, log_axis, seeds_curve
@@ -23,8 +24,6 @@ from .edge_record import FlowRecord, Series, common
 from .numbers_in_words import number
 from .panel_table import empty
 from .style import Theme
-from .walk_axes import headed, log_ticks
-from .walk_sweeps import colours_of
 
 Records = Mapping[str, FlowRecord]
 WIDE = 10.0  # how much further out the second view reaches
@@ -42,7 +41,7 @@ def profiles(records: Records, note: str, theme: Theme) -> Figure:
     above, below = rows[0].subgridspec(1, 2), rows[1].subgridspec(1, 3, width_ratios=(1.25, 1, 1))
     near, far = (figure.add_subplot(above[i]) for i in range(2))
     both, exponents, slopes = (figure.add_subplot(below[i]) for i in range(3))
-    colours = colours_of(len(runs), theme)
+    colours = theme.shades(len(runs))
     for ax, reach in ((near, FAR), (far, WIDE * FAR)):
         _changes(ax, runs, colours, reach, theme)
     _logarithmic(both, runs, colours, theme)

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from ..claims.edge_measures import curvature_rise, max_rho
 from ..claims.record import Record
+from .axes import headed
 from .canvas import Handle, add_key, new_figure
 from .edge_axes import (
     DASHED,
@@ -28,7 +29,6 @@ from .edge_record import EdgeRecord, Series, common, grouped
 from .numbers_in_words import number
 from .panel_table import empty
 from .style import Theme
-from .walk_axes import headed
 
 Records = Mapping[str, EdgeRecord]
 STARTS = {"kaiming": "Kaiming", "default": "framework's"}

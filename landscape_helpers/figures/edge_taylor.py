@@ -15,12 +15,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from ..claims.edge_measures import prediction_error
+from .axes import headed
 from .canvas import Handle, add_key, new_figure
 from .edge_axes import add_seeds, seeds_curve, time_axis
 from .edge_record import EdgeRecord, Series, common, grouped
 from .numbers_in_words import MINUS, SUPERSCRIPT, percent
 from .style import Theme
-from .walk_axes import headed
 
 Records = Mapping[str, EdgeRecord]
 PARTS = (("top", "o"), ("bulk", "s"))

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import matplotlib as mpl
-from matplotlib.colors import Colormap, LinearSegmentedColormap
+import numpy as np
+from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex
 
 THEMES = ("light", "dark")
 DPI = 200  # two device pixels for each CSS pixel at 100 CSS pixels an inch
@@ -60,6 +61,11 @@ class Theme:
     def correlation_map(self) -> Colormap:
         """The colour map of a correlation over [-1, 1]; what is not a number is transparent."""
         return LinearSegmentedColormap.from_list(f"correlation-{self.name}", self.diverging).with_extremes(bad="none")
+
+    def shades(self, n: int) -> list[str]:
+        """n colours in order of a setting, dark to light, that stay apart from the page and for any colour vision."""
+        low, high = (0.05, 0.82) if self.name == "light" else (0.32, 0.98)
+        return [to_hex(mpl.colormaps["viridis"](value)) for value in np.linspace(low, high, max(n, 2))[:n]]
 
 
 LIGHT = Theme(

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from .axes import count_axis, headed, log_ticks_between
 from .canvas import Handle, add_key, new_figure
 from .panel_table import empty
 from .style import Theme
-from .walk_axes import count_axis, headed, log_ticks_between
 from .walk_record import WalkRecord, Window
 from .walk_trajectory import heading_of
 

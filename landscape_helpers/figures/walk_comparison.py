@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
+from .axes import headed
 from .canvas import Handle, add_key, new_figure
 from .panel_table import empty, table
 from .style import Theme
-from .walk_axes import headed
 from .walk_record import WalkRecord, finite_mean
 from .walk_sweeps import stacked
 from .walk_trajectory import UPDATES, loss_along, trajectory_key, windows_from

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
+from .axes import add_range, headed, log_ticks
 from .canvas import Handle, add_key, new_figure
 from .run_record import RunRecord
 from .style import Theme
 from .trajectories import over_seeds
-from .walk_axes import add_range, headed, log_ticks
 
 Records = Mapping[str, RunRecord]
 MATRICES = (

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..shapes import valley
+from .axes import headed, log_ticks_between
 from .canvas import Handle, add_key, new_figure
 from .panel_table import table
 from .style import Theme
-from .walk_axes import headed, log_ticks_between
 from .walk_record import WalkRecord
 
 Records = Mapping[str, WalkRecord]

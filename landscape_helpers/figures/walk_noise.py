@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
+from .axes import add_range, count_axis, headed, log_ticks_between
 from .canvas import Handle, add_key, curve, new_figure
 from .numbers_in_words import number
 from .style import Theme
-from .walk_axes import add_range, count_axis, headed, log_ticks_between
 from .walk_record import WalkRecord, moving_average
 from .walk_sweeps import stacked
 from .walk_trajectory import heading_of

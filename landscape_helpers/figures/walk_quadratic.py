@@ -12,10 +12,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
+from .axes import headed
 from .canvas import Handle, add_key, new_figure
 from .run_record import RunRecord
 from .style import Theme
-from .walk_axes import headed
 
 Records = Mapping[str, RunRecord]
 GREEK = "\u03bb\u2098\u1d62\u2099", "\u03bb\u2098\u2090\u2093"

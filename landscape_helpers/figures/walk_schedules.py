@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from .axes import add_range, count_axis, headed, log_ticks_between
 from .canvas import Handle, add_key, curve, new_figure
 from .style import Theme
 from .trajectories import over_seeds
-from .walk_axes import add_range, count_axis, headed, log_ticks_between
 from .walk_record import WalkRecord
 from .walk_trajectory import heading_of
 

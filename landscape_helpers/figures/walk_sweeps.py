@@ -6,21 +6,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from .axes import count_axis, headed
 from .canvas import Handle, add_key, new_figure
 from .decimate import envelope, extremes
 from .panel_table import empty
 from .style import Theme
 from .trajectories import over_seeds
-from .walk_axes import count_axis, headed
 from .walk_record import WalkRecord, finite_mean, moving_average
 from .walk_trajectory import heading_of
 
@@ -118,16 +116,9 @@ def stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
     return table
 
 
-def colours_of(n: int, theme: Theme) -> list[str]:
-    """Colours in order of a setting, from dark to light, that stay apart from the page and for any colour vision."""
-    shades = mpl.colormaps["viridis"]
-    low, high = (0.05, 0.82) if theme.name == "light" else (0.32, 0.98)
-    return [to_hex(shades(value)) for value in np.linspace(low, high, max(n, 2))[:n]]
-
-
 def _curves(ax: Axes, sweep: Sweep, window: int, theme: Theme) -> None:
     ax.axhline(0, color=theme.soft, linewidth=0.8, zorder=1.4)
-    for record, value, colour in zip(sweep.records, sweep.values, colours_of(len(sweep.values), theme), strict=True):
+    for record, value, colour in zip(sweep.records, sweep.values, theme.shades(len(sweep.values)), strict=True):
         steps, cosines = record.over("cosine")
         smooth = moving_average(cosines[:, 1:], window)
         x = steps[1:][: smooth.shape[1]] + (window - 1) / 2
@@ -147,7 +138,7 @@ def _means(ax: Axes, sweep: Sweep, theme: Theme) -> None:
     means = sweep.means()
     ax.axhline(0, color=theme.soft, linewidth=0.8, zorder=1.4)
     ax.plot(sweep.values, np.nanmedian(means, axis=1), color=theme.soft, linewidth=1, zorder=2)
-    for value, row, colour in zip(sweep.values, means, colours_of(len(sweep.values), theme), strict=True):
+    for value, row, colour in zip(sweep.values, means, theme.shades(len(sweep.values)), strict=True):
         ax.plot(np.full(len(row), value), row, "o", color=colour, markersize=5, alpha=0.85, zorder=3)
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(FixedLocator(list(sweep.values)))

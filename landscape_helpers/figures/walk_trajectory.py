@@ -15,10 +15,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
+from .axes import count_axis, headed
 from .canvas import Handle, Key, absent, add_key, new_figure
 from .style import Theme
 from .trajectories import over_seeds
-from .walk_axes import count_axis, headed
 from .walk_record import WalkRecord, Window
 
 Records = Mapping[str, WalkRecord]

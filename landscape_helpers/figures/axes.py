@@ -1,4 +1,4 @@
-"""What the panels of the walk's figures share: titles with numbers beneath, logarithmic axes, the key of the seeds."""
+"""What panels share: titles with numbers beneath, logarithmic axes, axes of counts, the key of the seeds."""
 
 from __future__ import annotations
 
