@@ -1,11 +1,18 @@
 r"""Leading eigenpairs followed along a trajectory.
 
 From one stop of a trajectory to the next the Hessian changes by a little or by a lot, and what was known before is
-worth that much. The eigenvectors of the last stop, multiplied once, give their Rayleigh-Ritz pairs at the new one; the
-residuals of these, exact because their products are there, say which pairs need more. Each of those enlarges the
-space by its residual, the leading ones first, until all are within tolerance: Davidson's method (1975) without a
-preconditioner, which in exact arithmetic spans a block Krylov space. Where the subspace has turned so far that this
-would cost more than to begin anew, Lanczos does.
+worth that much.
+
+- A lot: the eigenvectors of the last stop, multiplied once, give their Rayleigh-Ritz pairs at the new one; the
+  residuals of these, exact because their products are there, say which pairs need more. Each of those enlarges the
+  space by its residual, the leading ones first, until all are within tolerance: Davidson's method (1975) without a
+  preconditioner, which in exact arithmetic spans a block Krylov space. Where the subspace has turned so far that this
+  would cost more than to begin anew, Lanczos does.
+- A little, and smoothly: two stops tell where the pairs will be at the next ones (:mod:`.forecast`), and a few products
+  there whether they are. While the forecast holds, no stop takes more.
+
+At the edge of stability, or where units of a ReLU network switch from one step to the next, forecasts fail: the
+curvature itself jumps.
 """
 
 from __future__ import annotations
@@ -17,9 +24,11 @@ import numpy as np
 import torch
 
 from ..objective import Objective
-from .krylov import FLOOR, OverflowedCurvature
+from .forecast import SAMPLES, Forecast, relative_residual
+from .krylov import FLOOR
 from .lanczos import Eigenpairs, top_eigenpairs
 from .operator import HessianAt
+from .ritz import RitzSpace
 
 # Residuals by which a space is enlarged at a time: with four, orthogonalising is a matrix product and not bound by
 # memory, and no more products are needed than with one.
@@ -33,8 +42,13 @@ FRESH = 0.1
 # A Krylov space at a loose tolerance can settle on the wrong pair of a dense bulk. A solve from nothing is the measure
 # of those that follow it, so it gets no looser than this.
 FRESH_TOLERANCE = 1e-3
-# What a row must add to the space, in units of rounding; less is rounding.
-NEW = 100.0
+# Forecasts are for k of which their check takes a small part only.
+FORECAST_PAIRS = 2 * SAMPLES
+# A stop on which forecasts build is solved to this share of the tolerance, which leaves the rest to them.
+ANCHOR = 0.06
+# No tolerance is asked for below this many units of rounding.
+ROUNDING = 1000.0
+AHEAD = "forecast_"  # of a forecast's arrays in a tracker's state
 
 
 class EigenTracker:
@@ -87,25 +101,41 @@ class EigenTracker:
         self._calls = 0
         self._turn = 0.0
         self._rows: torch.Tensor | None = None
+        self._forecast: Forecast | None = None
+        self._foreseen = False  # whether the last stop was
+        self._jumpy = False  # whether a forecast has failed at once since the last fresh solve
+        rounding = torch.finfo(objective.dtype).eps
+        self._forecasts = k >= FORECAST_PAIRS and max_products > k + SAMPLES and ANCHOR * tol >= ROUNDING * rounding
 
     def at(self, theta: torch.Tensor) -> Eigenpairs:
         """The pairs at theta (P,).
+
+        Where they are foreseen, all residuals are the same upper estimate in relative terms.
 
         Raises:
             OverflowedCurvature: a product is not finite. What is followed stays as it was.
             ValueError: theta of the wrong shape.
         """
-        before = self._rows
+        before, forecast, jumpy = self._rows, self._forecast, self._jumpy
         renewed = self.renew is not None and self._calls % self.renew == 0
+        foreseen, beyond = None, None
         if before is None or renewed or self._turn > MOST_TURN:
-            pairs, beyond = self._fresh(theta), None
+            pairs, forecast, jumpy = self._fresh(theta), None, False
         else:
             with HessianAt(self.objective, theta, memory=self.memory) as hessian:
-                pairs, beyond = self._followed(hessian, before)
+                if forecast is not None and forecast.slope is not None:
+                    foreseen = self._expected(hessian, forecast)
+                    jumpy = foreseen is None and not self._foreseen
+                if foreseen is None:
+                    pairs, beyond, forecast = self._followed(hessian, before, None if jumpy else forecast, jumpy)
+                else:
+                    pairs, beyond = foreseen, before[self.k :]
         rows = pairs.vectors.T
         if before is not None:
             outside = before[: self.k] - (before[: self.k] @ rows.T) @ rows
             self._turn = float(outside.norm(dim=1).median())
+        self._forecast, self._jumpy = forecast, jumpy
+        self._foreseen = foreseen is not None
         self._calls += 1
         self._rows = torch.cat([rows, self._next(rows, beyond)])
         return pairs
@@ -113,13 +143,19 @@ class EigenTracker:
     def state(self) -> Mapping[str, np.ndarray]:
         """All that the next call depends on, as plain arrays."""
         rows = np.zeros((0, 0), dtype=np.float32) if self._rows is None else self._rows.cpu().numpy()
-        return {"rows": rows, "calls": np.array(self._calls), "turn": np.array(self._turn)}
+        forecast = {} if self._forecast is None else self._forecast.state()
+        counts = {"calls": self._calls, "turn": self._turn, "foreseen": self._foreseen, "jumpy": self._jumpy}
+        prefixed = {AHEAD + name: array for name, array in forecast.items()}
+        return {"rows": rows} | {name: np.array(count) for name, count in counts.items()} | prefixed
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Take over what :meth:`state` returned."""
-        rows = state["rows"]
-        self._rows = torch.as_tensor(rows).to(self.objective.device) if len(rows) else None
+        rows, device = state["rows"], self.objective.device
+        self._rows = torch.as_tensor(rows).to(device) if len(rows) else None
         self._calls, self._turn = int(state["calls"]), float(state["turn"])
+        self._foreseen, self._jumpy = bool(state["foreseen"]), bool(state["jumpy"])
+        forecast = {n.removeprefix(AHEAD): array for n, array in state.items() if n.startswith(AHEAD)}
+        self._forecast = Forecast.restored(forecast, device) if forecast else None
 
     def _fresh(self, theta: torch.Tensor) -> Eigenpairs:
         tol, seed = min(self.tol, FRESH_TOLERANCE), self.seed + self._calls
@@ -130,31 +166,60 @@ class EigenTracker:
         small = pairs.residuals <= self.tol * np.maximum(size, FLOOR * size.max())
         return replace(pairs, converged=pairs.converged or bool(small.all()))
 
-    def _followed(self, hessian: HessianAt, rows: torch.Tensor) -> tuple[Eigenpairs, torch.Tensor | None]:
-        """The pairs from the space of ``rows`` on, and a vector (1, P) beyond them after a power step."""
+    def _expected(self, hessian: HessianAt, forecast: Forecast) -> Eigenpairs | None:
+        """The pairs that the forecast expects, if a few products bear them out."""
+        values, rows = forecast.pairs(hessian.theta, self.k, 1.0 if self.which == "LA" else -1.0)
+        generator = torch.Generator().manual_seed(self.seed + self._calls)
+        residual = relative_residual(hessian, values, rows, generator)
+        if not residual <= self.tol:  # not a number either
+            return None
+        size = np.abs(values)
+        return Eigenpairs(values, rows.T, residual * np.maximum(size, FLOOR * size.max()), hessian.products, True)
+
+    def _followed(
+        self, hessian: HessianAt, rows: torch.Tensor, earlier: Forecast | None, jumpy: bool
+    ) -> tuple[Eigenpairs, torch.Tensor | None, Forecast | None]:
+        """The pairs from the space of ``rows`` on, a vector (1, P) beyond them after a power step, and a forecast.
+
+        A forecast errs by about the square of what the curvature does between two stops: it is made where that is
+        within tolerance.
+        """
         space = RitzSpace(hessian, min(max(MOST_ROWS * self.k, self.k + 16), self.max_products), self.which)
         space.extend(rows)
+        smooth = self._forecasts and not jumpy and self._moved(space) ** 2 <= self.tol
+        tol, drift = self.tol, None
+        if smooth and earlier is not None:
+            drift = earlier.drift(space.basis[: self.k].clone(), space.images[: self.k].clone(), hessian.theta)
+        if drift is not None:
+            tol = ANCHOR * self.tol
+            space.extend(drift.change[: self.max_products - hessian.products], self.k)
         small: set[int] = set()
         while True:
-            targets = self._targets(space, small)
+            targets = self._targets(space, small, tol)
             block = targets[: self.max_products - hessian.products]
             if not len(block) or not space.extend(block, self.k):
                 break
         values, vectors, residuals = space.pairs(range(self.k))
         norms = residuals.double().norm(dim=1).cpu().numpy()
-        converged = bool((norms <= self._bounds(space)).all())
+        converged = bool((norms <= self._bounds(space, self.tol)).all())
         beyond = None
         if len(space.values) > self.k:
             _, vector, residual = space.pairs([self.k])
             beyond = vector + residual / max(abs(float(values[-1])), FLOOR * space.scale)
-        return Eigenpairs(values, vectors.T, norms, hessian.products, converged), beyond
+        pairs = Eigenpairs(values, vectors.T, norms, hessian.products, converged)
+        return pairs, beyond, Forecast.of(space, drift) if smooth else None
 
-    def _targets(self, space: RitzSpace, small: set[int]) -> torch.Tensor:
-        """Residuals (b, P) of the first pairs that are not within tolerance, none when all are.
+    def _moved(self, space: RitzSpace) -> float:
+        """The root of the summed squares of the pairs' relative residuals."""
+        residuals = space.pairs(range(self.k))[2].double().norm(dim=1).cpu().numpy()
+        return float(np.linalg.norm(residuals / self._bounds(space, 1.0)))
+
+    def _targets(self, space: RitzSpace, small: set[int], tol: float) -> torch.Tensor:
+        """Residuals (b, P) of the first pairs that are not within ``tol``, none when all are.
 
         Pairs once seen within it are left alone (``small``) until none else is left; then all are looked at again.
         """
-        bounds = self._bounds(space)
+        bounds = self._bounds(space, tol)
         for looked in (True, False):
             found: list[torch.Tensor] = []
             remaining = [i for i in range(self.k) if not (looked and i in small)]
@@ -173,9 +238,9 @@ class EigenTracker:
                 return torch.stack(found[:BLOCK])
         return space.basis[:0]
 
-    def _bounds(self, space: RitzSpace) -> np.ndarray:
-        """The tolerance of each pair."""
-        return self.tol * np.maximum(np.abs(space.values[: self.k]), FLOOR * space.scale)
+    def _bounds(self, space: RitzSpace, tol: float) -> np.ndarray:
+        """What ``tol`` is for each pair."""
+        return tol * np.maximum(np.abs(space.values[: self.k]), FLOOR * space.scale)
 
     def _next(self, rows: torch.Tensor, beyond: torch.Tensor | None) -> torch.Tensor:
         """The vector (1, P) to follow beyond the pairs; none where they are all there are."""
@@ -188,95 +253,3 @@ class EigenTracker:
         for _ in range(2):
             vector = vector - (vector @ rows.T) @ rows
         return vector / vector.norm()
-
-
-class RitzSpace:
-    """An orthonormal basis V (m, P) together with its products HV, and the Rayleigh-Ritz pairs of its span.
-
-    Args:
-        hessian: where products come from.
-        rows: the most vectors the basis will hold; it is cut back to its leading ones then.
-        which: the end whose pairs come first.
-    """
-
-    def __init__(self, hessian: HessianAt, rows: int, which: str) -> None:
-        self.hessian = hessian
-        self.sign = 1.0 if which == "LA" else -1.0
-        self._basis = torch.empty(rows, hessian.parameters, dtype=hessian.dtype, device=hessian.device)
-        self._images = torch.empty_like(self._basis)
-        self._form = np.zeros((0, 0))
-        self.values = np.zeros(0)
-        self._coefficients = np.zeros((0, 0))
-
-    @property
-    def basis(self) -> torch.Tensor:
-        """V (m, P)."""
-        return self._basis[: len(self._form)]
-
-    @property
-    def images(self) -> torch.Tensor:
-        """HV (m, P)."""
-        return self._images[: len(self._form)]
-
-    @property
-    def scale(self) -> float:
-        """Size of the spectrum: the largest magnitude of a Ritz value."""
-        return float(max(np.abs(self.values).max(), np.finfo(np.float64).tiny))
-
-    def extend(self, rows: torch.Tensor, keep: int = 0) -> bool:
-        """Take in ``rows`` (b, P); False where they lie in the space already.
-
-        A space that would outgrow its rows is cut back to its leading ``2 keep`` Ritz vectors first.
-        """
-        if len(self._form) + len(rows) > len(self._basis):
-            self._cut(min(2 * keep, len(self._form), len(self._basis) - len(rows)))
-        fresh = _orthonormal(rows, self.basis)
-        if not len(fresh):
-            return False
-        images = self.hessian.product(fresh.T).T
-        if not bool(torch.isfinite(images).all()):
-            raise OverflowedCurvature(
-                "a Hessian-vector product is not finite: the loss or a derivative has overflowed at this theta"
-            )
-        m, b = len(self._form), len(fresh)
-        self._basis[m : m + b], self._images[m : m + b] = fresh, images
-        form = np.zeros((m + b, m + b))
-        form[:m, :m] = self._form
-        mixed = (self._basis[: m + b] @ images.T).double().cpu().numpy()
-        form[:, m:], form[m:, :m] = mixed, mixed[:m].T
-        form[m:, m:] = (mixed[m:] + mixed[m:].T) / 2
-        self._solve(form)
-        return True
-
-    def pairs(self, chosen: range | list[int]) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:
-        """Values (c,), vectors (c, P) and residual vectors (c, P) of the Ritz pairs ``chosen``, 0 the leading one."""
-        values = self.values[list(chosen)]
-        mix = self._tensor(self._coefficients[:, list(chosen)].T)
-        vectors = mix @ self.basis
-        return values, vectors, mix @ self.images - self._tensor(values)[:, None] * vectors
-
-    def _solve(self, form: np.ndarray) -> None:
-        values, coefficients = np.linalg.eigh(form)
-        order = np.argsort(-self.sign * values, kind="stable")
-        self._form, self.values, self._coefficients = form, values[order], coefficients[:, order]
-
-    def _cut(self, rows: int) -> None:
-        mix = self._tensor(self._coefficients[:, :rows].T)
-        basis, images = mix @ self.basis, mix @ self.images
-        self._basis[:rows], self._images[:rows] = basis, images
-        self._solve(np.diag(self.values[:rows]))
-
-    def _tensor(self, values: np.ndarray) -> torch.Tensor:
-        return torch.as_tensor(values.copy(), dtype=self._basis.dtype, device=self._basis.device)
-
-
-def _orthonormal(rows: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
-    """An orthonormal basis of what ``rows`` (b, P) add to the span of the orthonormal ``basis`` (m, P)."""
-    rows = rows / rows.norm(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
-    for _ in range(2):
-        rows = rows - (rows @ basis.T) @ basis
-    Q, R = torch.linalg.qr(rows.T)
-    new = Q[:, R.diagonal().abs() > NEW * torch.finfo(rows.dtype).eps].T
-    # A row that lay in the space but for a little has errors of that size.
-    new = new - (new @ basis.T) @ basis
-    return new / new.norm(dim=1, keepdim=True)
