@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 import torch
 import xarray
 
-from ..curvature import EigenTracker, OverflowedCurvature
+from ..curvature import Eigenpairs, EigenTracker, OverflowedCurvature
 from ..objective import Objective
 from .probe import Step
 
@@ -21,6 +22,16 @@ SCALARS = (
     "converged",
 )  # fmt: skip
 SPECTRA = ("eigenvalue", "eigen_residual", "coordinate")
+
+
+class Tracker(Protocol):
+    """Eigenpairs at one point after another, as :class:`~landscape_helpers.curvature.EigenTracker` gives them."""
+
+    def at(self, theta: torch.Tensor) -> Eigenpairs: ...
+
+    def state(self) -> Mapping[str, np.ndarray]: ...
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None: ...
 
 
 class Telemetry:
@@ -73,10 +84,14 @@ class Telemetry:
             ValueError: more eigenpairs than parameters, or a tolerance or budget that the eigen-solver refuses.
         """
         self._objective = objective
-        self._tracker = EigenTracker(objective, self.k, self.tol, self.max_products, seed=self.seed)
+        self._tracker = self.tracker(objective)
         self._stops: list[int] = []
         self._scalars: list[list[float]] = []
         self._spectra: list[np.ndarray] = []
+
+    def tracker(self, objective: Objective) -> Tracker:
+        """What follows the eigenpairs."""
+        return EigenTracker(objective, self.k, self.tol, self.max_products, seed=self.seed)
 
     def observe(self, step: Step) -> None:
         if step.index % self.every:
