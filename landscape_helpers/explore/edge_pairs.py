@@ -2,46 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import torch
 
-from ..curvature import Eigenpairs, EigenTracker, HessianAt
-from ..curvature.tracking import RitzSpace
+from ..curvature import Eigenpairs, HessianAt
+from ..curvature.lanczos import FLOOR
+from ..curvature.ritz import RitzSpace
 from ..descent import Telemetry
 from ..descent.probe import Step
 from ..objective import Objective
 
 
-class BlockTracker(EigenTracker):
-    """The largest eigenpairs at one point after another, by a few large enlargements of a space.
+class BlockTracker:
+    """The k largest eigenpairs at one point after another, by a few large enlargements of a space.
 
-    :class:`EigenTracker` is made for networks whose products are dear. Where the subspace has turned it begins anew,
-    with one vector and to a tight tolerance, and it enlarges a space by few residuals at a time. Here every point goes
-    on from the pairs of the last one, the first from random vectors, and a space is enlarged by all the residuals that
-    are not within tolerance. One pair more than asked for is followed, and one random direction: what rises from the
-    bulk has a part in it.
+    :class:`~landscape_helpers.curvature.EigenTracker` is made for networks whose products are dear. Where the subspace
+    has turned it begins anew, with one vector and to a tight tolerance, and it enlarges a space by few residuals at a
+    time. Here every point goes on from the pairs of the last one, the first from random vectors, and a space is
+    enlarged by all the residuals that are not within tolerance. One pair more than asked for is followed, and one
+    random direction: what rises from the bulk has a part in it.
+
+    Args:
+        objective: what to differentiate.
+        k: how many pairs.
+        tol: bound on the residuals relative to their own eigenvalues.
+        max_products: a point's budget of Hessian products.
+        seed: of random directions.
     """
 
+    def __init__(self, objective: Objective, k: int, tol: float, max_products: int, seed: int) -> None:
+        self.objective, self.k, self.tol, self.max_products = objective, k, tol, max_products
+        self._generator = torch.Generator().manual_seed(seed)
+        self._rows = self._random(min(k + 2, objective.parameters))
+
     def at(self, theta: torch.Tensor) -> Eigenpairs:
-        with HessianAt(self.objective, theta, memory=self.memory) as hessian:
-            space = RitzSpace(hessian, self.max_products, self.which)
-            space.extend(self._random() if self._rows is None else self._rows)
+        """The pairs at theta (P,)."""
+        with HessianAt(self.objective, theta) as hessian:
+            space = RitzSpace(hessian, self.max_products, "LA")
+            space.extend(self._rows)
             while True:
                 values, vectors, residuals = space.pairs(range(self.k))
                 norms = residuals.double().norm(dim=1).cpu().numpy()
-                large = norms > self._bounds(space)
+                large = norms > self.tol * np.maximum(np.abs(values), FLOOR * space.scale)
                 block = residuals[torch.as_tensor(large)][: self.max_products - hessian.products]
                 if not len(block) or not space.extend(block):
                     break
         followed = space.pairs(range(min(self.k + 1, len(space.values))))[1]
-        self._calls += 1
-        self._rows = torch.cat([followed, self._next(followed, None)])
+        self._rows = torch.cat([followed, self._random(1)])
         return Eigenpairs(values, vectors.T, norms, hessian.products, not bool(large.any()))
 
-    def _random(self) -> torch.Tensor:
-        """As many rows (k + 2, P) as are followed later."""
-        f, generator = self.objective, torch.Generator().manual_seed(self.seed)
-        rows = min(self.k + 2, f.parameters)
-        return torch.randn(rows, f.parameters, generator=generator, dtype=f.dtype).to(f.device)
+    def state(self) -> Mapping[str, np.ndarray]:
+        """All that the next point depends on."""
+        return {"rows": self._rows.numpy(), "generator": self._generator.get_state().numpy()}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take over what :meth:`state` returned."""
+        self._rows = torch.as_tensor(state["rows"])
+        self._generator.set_state(torch.as_tensor(state["generator"]))
+
+    def _random(self, rows: int) -> torch.Tensor:
+        return torch.randn(rows, self.objective.parameters, generator=self._generator, dtype=self.objective.dtype)
 
 
 class StopTelemetry(Telemetry):
@@ -58,9 +80,8 @@ class StopTelemetry(Telemetry):
         super().__init__(lr, every=1, top=classes - 1, k=classes + 1, tol=tol)
         self.steps = frozenset(steps)
 
-    def begin(self, objective: Objective) -> None:
-        super().begin(objective)
-        self._tracker = BlockTracker(objective, self.k, self.tol, self.max_products, seed=self.seed)
+    def tracker(self, objective: Objective) -> BlockTracker:
+        return BlockTracker(objective, self.k, self.tol, self.max_products, self.seed)
 
     def observe(self, step: Step) -> None:
         if step.index in self.steps:
