@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..store import Store
 from .papers import compares
 
 Row = Mapping[str, Any]
+MOST_NAMED = 3  # settings that a caption tells run by run
 
 
 @dataclass(frozen=True)
@@ -51,15 +53,44 @@ class Evidence:
 
     @property
     def scale(self) -> str:
-        """``"laptop scale: width 16 of 32, 1,000 of 50,000 images; 3 seeds"``; notes that differ are given by run."""
-        notes = {name: spec.note for name, spec in self.specs.items()}
-        different = list(dict.fromkeys(notes.values()))
-        if len(different) == 1:
-            said = different[0]
-        else:
-            runs_of = {note: ", ".join(name for name, own in notes.items() if own == note) for note in different}
-            said = "; ".join(f"{runs}: {note}" for note, runs in runs_of.items())
+        """``"laptop scale: width 16 of 32, 1,000 of 50,000 images; 3 seeds"``."""
+        said = in_common({name: spec.note for name, spec in self.specs.items()})
         return f"{self.profile} scale: {said}; {len(self.seeds)} seed{'' if len(self.seeds) == 1 else 's'}"
+
+
+def in_common(notes: Mapping[str, str]) -> str:
+    """The notes of several runs as one: what all of them say and then, by run, what is left.
+
+    ``"width 8 of 64, t up to 12; small: rate 0.1; large, larger: rate 0.2, the first 500 steps"``; of many that differ
+    in the same places, the places: ``"width 8 of 64, rate 0.1 / 0.2 / 0.3 / 0.4, t up to 12"``.
+    """
+    parts = {name: note.split(", ") for name, note in notes.items()}
+    different = list(dict.fromkeys(map(tuple, parts.values())))
+    if len(different) > MOST_NAMED and len({len(own) for own in different}) == 1:
+        return ", ".join(_alternatives(list(dict.fromkeys(place))) for place in zip(*different, strict=True))
+    shared = [part for part in different[0] if all(part in own for own in different)]
+    rest = {name: ", ".join(part for part in own if part not in shared) for name, own in parts.items()}
+    named = [
+        f"{', '.join(name for name, own in rest.items() if own == left)}: {left}"
+        for left in dict.fromkeys(rest.values())
+        if left
+    ]
+    return "; ".join([", ".join(shared)] * bool(shared) + named)
+
+
+def _alternatives(texts: Sequence[str]) -> str:
+    """``"rate 0.1 / 0.2"`` for "rate 0.1" and "rate 0.2": the words they begin and end with are said once."""
+    words = [text.split() for text in texts]
+    before = _same(words)
+    rest = [own[before:] for own in words]
+    after = _same([own[::-1] for own in rest])
+    middle = [" ".join(own[: len(own) - after]) for own in rest]
+    return " ".join([*words[0][:before], *[" / ".join(middle)] * any(middle), *rest[0][len(rest[0]) - after :]])
+
+
+def _same(lists: Sequence[Sequence[str]]) -> int:
+    """How many first words all lists share."""
+    return sum(1 for _ in takewhile(lambda words: len(set(words)) == 1, zip(*lists, strict=False)))
 
 
 def gather(
