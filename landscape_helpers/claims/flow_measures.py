@@ -39,12 +39,14 @@ def opening_curvature(r: Record) -> float:
 
 @register
 def flow_loss(r: Record, *, at: float) -> float:
-    """The training loss at a time, interpolated; NaN where the run ended before by its loss."""
+    """The training loss at a time, interpolated.
+
+    Raises:
+        NotRecorded: the flow ended before, by its time or by its loss.
+    """
     time = r["time"]
     if time[-1] < at:
-        if str(r.dataset.attrs["status"]) == "completed":
-            raise NotRecorded(f"the flow ends at t = {time[-1]:g} and does not reach {at:g}")
-        return math.nan
+        raise NotRecorded(f"the flow ends at t = {time[-1]:.3g} and does not reach {at:g}")
     return float(np.interp(at, time, r["loss"]))
 
 
