@@ -4,9 +4,8 @@ Two small CNNs on CIFAR-10 images, one with ReLU and max-pooling, one smooth (ta
 go on at the rate of the measurement; stops lie close together or further apart. At each of twenty stops, one of which
 the tracker solves afresh by itself, the pairs are followed and, apart from that, solved afresh to the same relative
 residual. The last stop's eigenvalues, followed and fresh, are held against a solve in float64 at 1e-4. What tells the
-two networks apart is measured too: how far the curvature of the pairs jumps over a thousandth of a step. With
---power, power iteration with deflation, which the singularity paper uses, runs as well. Time is processor time on one
-thread.
+two networks apart is measured too: how far the curvature along the pairs moves over one step. With --power, power
+iteration with deflation, which the singularity paper uses, runs as well. Time is processor time on one thread.
 
     python benchmarks/tracking.py [--images 200] [--tol 0.01] [--power] [--json FILE]
 """
@@ -63,11 +62,11 @@ def setting(images: int, smooth: bool) -> tuple[Objective, Objective]:
     return Objective(model, x, y), Objective(model, x, y, dtype=torch.float64)
 
 
-def jump(exact: Objective, theta: torch.Tensor) -> float:
-    """Median over the pairs of |(H(theta') - H(theta)) v| / lambda, theta' a thousandth of a descent step away."""
+def movement(exact: Objective, theta: torch.Tensor) -> float:
+    """Median over the pairs of |(H(theta') - H(theta)) v| / lambda, theta' one descent step away."""
     theta = theta.double()
     pairs = top_eigenpairs(exact, theta, K)
-    there = theta - 1e-3 * RATE * exact.gradient(theta)
+    there = theta - RATE * exact.gradient(theta)
     change = exact.hvp(there, pairs.vectors) - exact.hvp(theta, pairs.vectors)
     return float(np.median(change.norm(dim=0).numpy() / np.abs(pairs.values)))
 
@@ -161,9 +160,9 @@ def main() -> None:
     for name, smooth in (("ReLU and max-pooling", False), ("tanh and average pooling", True)):
         objective, exact = setting(options.images, smooth)
         theta = gradient_descent(objective, objective.theta, RATE, BURN).theta
-        network: dict[str, Any] = {"jump": jump(exact, theta), "rows": []}
+        network: dict[str, Any] = {"movement": movement(exact, theta), "rows": []}
         print(f"{name}: {objective}\ntop {K} pairs, relative residual <= {options.tol:g}; aim: {TARGET:.2f} of fresh")
-        print(f"  over a thousandth of a step the curvature along a pair changes by {network['jump']:.1e}, the median")
+        print(f"  one step moves H v along a pair by {network['movement']:.2%} of its eigenvalue, the median")
         for every in SPACINGS:
             row = follow(objective, exact, theta, every, options.tol)
             network["rows"].append(row)
