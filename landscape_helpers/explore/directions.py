@@ -21,6 +21,7 @@ from ..models import build_model
 from ..objective import Objective
 from .explorer import FrameExplorer
 from .lines import SCALES, check_views, explorer_of
+from .one_thread import one_thread
 from .view import Line, View
 
 EPOCHS = (5, 40)  # early, when the loss has just begun to fall, and converged
@@ -150,6 +151,7 @@ def lines_at(task: Task, epoch: int) -> list[Line]:
     return lines
 
 
+@one_thread
 def direction_explorer(
     *,
     data: str = "digits",

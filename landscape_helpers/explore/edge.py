@@ -23,6 +23,7 @@ from .controls import Choice, Cursor, Slider
 from .edge_pairs import StopTelemetry
 from .edge_words import alt, note, span
 from .explorer import FrameExplorer, grid
+from .one_thread import one_thread
 from .spec import Frame, Panel, Reference, Series
 
 # From "nothing comes near the edge" to "the bulk gets there as well" for the default network.
@@ -83,6 +84,7 @@ def frame(record: xarray.Dataset, lr: float) -> Frame:
     )
 
 
+@one_thread
 def edge_explorer(
     data: str = "digits",
     seed: int = 0,

@@ -13,6 +13,7 @@ import numpy as np
 import traitlets
 
 from .controls import Choice, Control, Cursor
+from .one_thread import one_thread
 from .page import SCRIPT, STYLE, static_html
 from .picture import picture
 from .spec import Frame, Layout, Panel, describe
@@ -168,7 +169,7 @@ class FrameExplorer(anywidget.AnyWidget):
             if self._compute is None:
                 raise RuntimeError("this explorer has stored frames only: give it compute= to go between them")
             values = [float(v) for v in content["values"]]
-            frame = self._compute(*values)
+            frame = one_thread(self._compute)(*values)
             row = self._layout.pack(frame)
         except Exception as error:  # whatever the caller's function raises belongs in front of the reader
             self.last_error = error

@@ -20,6 +20,7 @@ from ..models import build_model
 from ..objective import Objective
 from .controls import Band, Slider
 from .explorer import FrameExplorer
+from .one_thread import one_thread
 from .spec import Frame, Panel, Reference, Series
 
 # From "nothing oscillates and little is learnt" to "diverges at once" for the default network, in steps of
@@ -90,6 +91,7 @@ def frame(record: xarray.Dataset) -> Frame:
     )
 
 
+@one_thread
 def learning_rate_explorer(
     rates: Sequence[float] | None = None,
     *,

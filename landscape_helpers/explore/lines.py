@@ -18,6 +18,7 @@ from ..directions import towards
 from ..objective import Objective
 from .controls import Choice, Control, Slider
 from .explorer import FrameExplorer
+from .one_thread import one_thread
 from .spec import Frame, Panel, Reference, Series
 from .view import MARKS, POINTS, QUADRATIC_POINTS, VIEW, Line, View
 
@@ -28,6 +29,7 @@ START = 2**0.5  # shown first: the model and another network at 1, and both far 
 FARTHEST = 300.0  # times the loss of guessing: the whole line is cut off there
 
 
+@one_thread
 def line_explorer(
     objective: Objective,
     theta: torch.Tensor,

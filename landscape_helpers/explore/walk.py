@@ -21,6 +21,7 @@ from ..objective import Objective
 from ..shapes import valley
 from .controls import Cursor, Slider
 from .explorer import FrameExplorer, grid
+from .one_thread import one_thread
 from .spec import Frame, Limits, Panel, Reference, Series
 
 # From "every step is short of the floor" to "thrown out, unless the batch is large" for the default network, in steps
@@ -122,6 +123,7 @@ def limits(losses: np.ndarray, updates: int) -> Limits:
     return 0.0, float(updates), low - air, high + air
 
 
+@one_thread
 def walk_explorer(
     data: str = "digits",
     seed: int = 0,
