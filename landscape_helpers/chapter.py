@@ -96,6 +96,9 @@ def compute_all(specs: Sequence[RunSpec], store: Store, processes: int | None = 
 
 
 def _one_thread() -> None:
+    """For a worker beside as many others as there are cores: PyTorch's threads, and those of NumPy's BLAS."""
     import torch
+    from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(1)
+    threadpool_limits(limits=1)
