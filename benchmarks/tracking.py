@@ -37,6 +37,8 @@ K, TOP = 20, 9
 RATE, BURN = 0.05, 400
 SPACINGS = (1, 5, 20)
 STOPS = 20  # one cycle of the tracker: it solves afresh at the first and then after twenty
+# What a stop takes beside its products does not grow with the images, the products do.
+STOP_IMAGES, STOP_BURN = 1000, 100
 POWER_BUDGET = 1000
 TARGET = 1 / 3
 
@@ -120,15 +122,22 @@ def follow(objective: Objective, exact: Objective, theta: torch.Tensor, every: i
 
 
 def stop_cost(objective: Objective, theta: torch.Tensor, tol: float) -> dict[str, float]:
-    """Share of a followed telemetry stop's time beyond its Hessian products: linear algebra and loss evaluations."""
-    clock = {"products": 0.0}
-    inner = HessianAt.product
+    """Share of a telemetry stop's time beyond its Hessian products: linear algebra and loss evaluations.
 
-    def timed(self: HessianAt, vectors: torch.Tensor) -> torch.Tensor:
-        start = time.process_time()
-        result = inner(self, vectors)
-        clock["products"] += time.process_time() - start
-        return result
+    The forward and backward pass that all products at a point share counts as theirs.
+    """
+    clock = {"products": 0.0}
+    inner = {"__init__": HessianAt.__init__, "product": HessianAt.product}
+
+    def timed(name: str) -> Any:
+        def call(self: HessianAt, *args: Any, **options: Any) -> Any:
+            start = time.process_time()
+            try:
+                return inner[name](self, *args, **options)
+            finally:
+                clock["products"] += time.process_time() - start
+
+        return call
 
     probe = Telemetry(RATE, 1, TOP, K, tol)
     spent: list[tuple[float, float]] = []
@@ -140,11 +149,13 @@ def stop_cost(objective: Objective, theta: torch.Tensor, tol: float) -> dict[str
         spent.append((time.process_time() - start, clock["products"]))
 
     probe.observe = timed_stop  # type: ignore[method-assign]
-    HessianAt.product = timed  # type: ignore[method-assign]
+    for name in inner:
+        setattr(HessianAt, name, timed(name))
     try:
         gradient_descent(objective, theta, RATE, 5, [probe])
     finally:
-        HessianAt.product = inner  # type: ignore[method-assign]
+        for name, method in inner.items():
+            setattr(HessianAt, name, method)
     total, products = np.array(spent[1:]).sum(0)
     return {"seconds_a_stop": total / len(spent[1:]), "overhead": total / products - 1}
 
@@ -160,7 +171,7 @@ def main() -> None:
     for name, smooth in (("ReLU and max-pooling", False), ("tanh and average pooling", True)):
         objective, exact = setting(options.images, smooth)
         theta = gradient_descent(objective, objective.theta, RATE, BURN).theta
-        network: dict[str, Any] = {"movement": movement(exact, theta), "rows": []}
+        network: dict[str, Any] = {"movement": movement(exact, theta), "rows": [], "stops": []}
         print(f"{name}: {objective}\ntop {K} pairs, relative residual <= {options.tol:g}; aim: {TARGET:.2f} of fresh")
         print(f"  one step moves H v along a pair by {network['movement']:.2%} of its eigenvalue, the median")
         for every in SPACINGS:
@@ -174,9 +185,12 @@ def main() -> None:
                 f"{'' if row['converged'] else '; NOT ALL CONVERGED'}",
                 flush=True,
             )
-        network["stop"] = cost = stop_cost(objective, theta, options.tol)
-        told = f"{cost['seconds_a_stop']:.2f} s, {cost['overhead']:.0%} on top of its products"
-        print(f"  a telemetry stop: {told}", flush=True)
+        for n in (options.images, STOP_IMAGES):
+            more = setting(n, smooth)[0]
+            cost = stop_cost(more, gradient_descent(more, more.theta, RATE, STOP_BURN).theta, options.tol)
+            network["stops"].append({"images": n} | cost)
+            told = f"{cost['seconds_a_stop']:.2f} s, {cost['overhead']:.0%} on top of its products"
+            print(f"  a telemetry stop of {n:,} images: {told}", flush=True)
         if options.power:
             pairs, products = power(objective, theta, options.tol, POWER_BUDGET)
             print(
