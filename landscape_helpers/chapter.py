@@ -17,6 +17,7 @@ from .claims import ledger
 from .data import check_dataset
 from .figures.card import Card, card
 from .figures.ledger_table import LedgerTable
+from .figures.runs_table import RunsTable
 from .regression import Metrics
 from .runner import check_seeds, compute, load, missing, validate
 from .store import Store
@@ -64,6 +65,10 @@ class Chapter:
     def ledger(self) -> LedgerTable:
         """The paper's claims and checks with their verdicts, at the highest scale stored for each."""
         return LedgerTable(rows=ledger(paper=self.paper, store=self.store))
+
+    def configurations(self) -> RunsTable:
+        """Every run of the paper, with its scale, its seeds and how it ended."""
+        return RunsTable(self.paper, self.store)
 
     def record_metrics(self) -> Metrics:
         """Hand this page's own measurements to the regression run (:mod:`landscape_helpers.watched`)."""
