@@ -124,7 +124,7 @@ class Store:
         descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".partial")
         os.close(descriptor)
         try:
-            dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+            _write(dataset, temporary, encoding)
             os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's files are private; a result is to be shared
             os.replace(temporary, path)
         finally:
@@ -145,6 +145,15 @@ class Store:
         temporary.write_bytes(stored.path.read_bytes())
         os.replace(temporary, target)
         return target
+
+
+def _write(dataset: xarray.Dataset, path: str, encoding: dict[Any, dict[str, Any]]) -> None:
+    """As ``to_netcdf`` does, in the file format of HDF5 1.10, which spends a tenth less on many small arrays."""
+    import h5netcdf
+    from xarray.backends import H5NetCDFStore
+
+    with h5netcdf.File(path, "w", libver="v110") as file:
+        dataset.dump_to_store(H5NetCDFStore(file), encoding=encoding)
 
 
 @lru_cache(maxsize=REMEMBERED)
