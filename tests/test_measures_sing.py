@@ -153,12 +153,12 @@ class TestFlow:
         assert measure("opening_curvature", r) == 9
         assert measure("opening_curvature", Record(make_flow(self.LAMBDA[1:]))) == 2
 
-    def test_the_loss_at_a_time(self) -> None:
-        r = Record(make_flow(np.ones(11)))  # t = 0 to 1
-        assert measure("flow_loss", r, at=0.55) == pytest.approx(2.3 - 0.55 * 2.2)
-        for status in ("completed", "stopped: loss below 0.1 at step 10"):
-            with pytest.raises(NotRecorded, match="ends at t = 1 and does not reach 5"):
-                measure("flow_loss", Record(make_flow(np.ones(11), status=status)), at=5)
+    def test_the_time_of_a_loss(self) -> None:
+        r = Record(make_flow(np.ones(11)))  # loss 2.3 - 2.2 t, t = 0 to 1
+        assert measure("flow_time", r, loss=2.3 - 0.55 * 2.2) == pytest.approx(0.55)
+        assert measure("flow_time", r, loss=5) == 0
+        with pytest.raises(NotRecorded, match=r"ends at a loss of 0\.1 and does not reach 0\.01"):
+            measure("flow_time", r, loss=0.01)
 
     @pytest.mark.parametrize("exponent", [0.5, 1.0, 2.0])
     def test_the_exponent_of_a_known_profile(self, exponent: float) -> None:

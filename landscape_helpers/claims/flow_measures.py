@@ -38,16 +38,17 @@ def opening_curvature(r: Record) -> float:
 
 
 @register
-def flow_loss(r: Record, *, at: float) -> float:
-    """The training loss at a time, interpolated.
+def flow_time(r: Record, *, loss: float) -> float:
+    """The time at which the training loss has fallen to a value for the first time, interpolated.
 
     Raises:
-        NotRecorded: the flow ended before, by its time or by its loss.
+        NotRecorded: the flow ended before.
     """
-    time = r["time"]
-    if time[-1] < at:
-        raise NotRecorded(f"the flow ends at t = {time[-1]:.3g} and does not reach {at:g}")
-    return float(np.interp(at, time, r["loss"]))
+    below = np.flatnonzero(r["loss"] <= loss)
+    if not below.size:
+        raise NotRecorded(f"the flow ends at a loss of {r['loss'][-1]:.3g} and does not reach {loss:g}")
+    first = max(int(below[0]), 1)
+    return float(np.interp(-loss, -r["loss"][first - 1 : first + 1], r["time"][first - 1 : first + 1]))
 
 
 # The profile
