@@ -14,7 +14,7 @@ K = 10
 
 
 class Bent(nn.Module):
-    """L = 1/2 theta^T (A + sum_i theta_i B_i) theta + jump: along a line through 0 the Hessian is linear in theta."""
+    """L = A[theta, theta] / 2 + B[theta, theta, theta] / 6, both symmetric: the Hessian A + B[theta] is linear."""
 
     def __init__(self, size: int, bend: float) -> None:
         super().__init__()

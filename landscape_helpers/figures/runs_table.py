@@ -63,9 +63,10 @@ class RunsTable:
         store = store or Store()
         figures = [figure for figure in catalogue.figures.values() if figure.paper == paper]
         names = list(dict.fromkeys(run for figure in figures for run in figure.runs))
-        tables = {profile: [_row(name, profile, figures, store) for name in names] for profile in PROFILES}
-        self.profile = next((p for p in reversed(PROFILES) if any(row.stored for row in tables[p])), PROFILES[0])
-        self.rows = tables[self.profile]
+        for self.profile in reversed(PROFILES):
+            self.rows = [_row(name, self.profile, figures, store) for name in names]
+            if any(row.stored for row in self.rows):
+                break
 
     @property
     def summary(self) -> str:
