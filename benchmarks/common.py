@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import resource
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -75,3 +77,12 @@ def installed(requested: str, known: Mapping[str, str], parser: argparse.Argumen
         print(f"{peer} is not installed and is left out: {INSTALL}")
         peers.remove(peer)
     return peers
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write the rows; those of workloads that did not run this time stay, if this version of PyTorch measured them."""
+    ran = {row["workload"] for row in rows}
+    before = json.loads(path.read_text()) if path.exists() else {}
+    kept = before["rows"] if before.get("torch") == torch.__version__ else []
+    rows = [row for row in kept if row["workload"] not in ran] + rows
+    path.write_text(json.dumps({"torch": torch.__version__, "rows": rows}, indent=1) + "\n")

@@ -11,7 +11,7 @@ the call beyond what was held before.
 * hessian-eigenthings: Lanczos with reorthogonalisation. It takes the number of steps from the caller; the fewest that
   reach the accuracy, in steps of five, are found by trying and only the last run counts.
 
-    python benchmarks/eigenpairs.py [--only mlp|cnn] [--width 32] [--peers pyhessian,curvlinops,eigenthings]
+    python benchmarks/eigenpairs.py [--only mlp|cnn|cnn32] [--peers pyhessian,curvlinops,eigenthings]
                                     [--no-plain] [--json FILE]
 
 The peers are not among this project's requirements: see benchmarks/requirements.txt.
@@ -36,7 +36,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import PlainMLP, installed, matmul_rate, memory, train
+from common import PlainMLP, installed, matmul_rate, memory, train, write_rows
 from torch import nn
 from torch.nn import functional as F
 
@@ -50,7 +50,8 @@ K = 20
 TOLERANCE = 1e-3
 WORKLOADS = {
     "mlp": ("MLP 3072-128-10, 5,000 CIFAR-10 images", "mlp", {}, 5000),
-    "cnn": ("CNN of width 32, 1,000 CIFAR-10 images", "cnn", {"width": 32}, 1000),
+    "cnn": ("CNN of width 16, 1,000 CIFAR-10 images", "cnn", {"width": 16}, 1000),
+    "cnn32": ("CNN of width 32, 1,000 CIFAR-10 images", "cnn", {"width": 32}, 1000),
 }
 PEERS = {"pyhessian": "pyhessian", "curvlinops": "curvlinops", "eigenthings": "hessian_eigenthings"}
 Pairs = tuple[np.ndarray, torch.Tensor, dict[str, Any]]
@@ -107,7 +108,8 @@ def ours(model: nn.Module, x: torch.Tensor, y: torch.Tensor, given: dict) -> Pai
 
 
 def plain(model: nn.Module, x: torch.Tensor, y: torch.Tensor, given: dict) -> Pairs:
-    user = PlainMLP() if x.shape[0] == WORKLOADS["mlp"][3] else PlainCNN(WORKLOADS["cnn"][2]["width"])
+    first = next(model.parameters())  # a matrix in the MLP; as many filters as the CNN is wide
+    user = PlainMLP() if first.dim() == 2 else PlainCNN(len(first))
     torch.nn.utils.vector_to_parameters(torch.nn.utils.parameters_to_vector(model.parameters()), user.parameters())
     # Images a pass are the user's to choose; 50 keep a convolutional network's tensors in cache.
     return ours(user, x, y, given | {"batch_size": None if isinstance(user, PlainMLP) else 50})
@@ -188,8 +190,7 @@ def one_side(side: str, workload: str, folder: Path, given: dict) -> None:
 def measured(side: str, workload: str, folder: Path, **given: Any) -> dict[str, Any]:
     """One side's numbers, with residuals recomputed on a fresh copy of the network."""
     command = [sys.executable, __file__, "--side", side, "--only", workload, "--folder", str(folder)]
-    width = WORKLOADS["cnn"][2]["width"]
-    subprocess.run([*command, "--given", json.dumps(given), "--width", str(width)], check=True)
+    subprocess.run([*command, "--given", json.dumps(given)], check=True)
     record = json.loads((folder / "record.json").read_text())
     with np.load(folder / "pairs.npz") as stored:
         values, vectors = stored["values"], torch.as_tensor(stored["vectors"])
@@ -238,8 +239,10 @@ def run(workload: str, peers: list[str], plain_too: bool) -> list[dict[str, Any]
         train(model, x, y)
         torch.save(model.state_dict(), Path(folder) / f"{workload}.pt")
         for side in ["ours", *(["plain"] if plain_too else []), *peers]:
-            # Ours takes a few products more than one Krylov space needs: those that look for copies.
-            steps = max([45, *(5 * (row["products"] // 5) - 10 for row in rows if not row["cheap_products"])])
+            # Another Krylov method tells where to begin looking. Ours takes a few products more than one space needs:
+            # those that look for copies.
+            krylov = [row["products"] for row in rows if row["side"] != "pyhessian" and not row["cheap_products"]]
+            steps = max(45, 5 * (min(krylov, default=0) // 5) - 10)
             row = searched(side, workload, Path(folder), steps) | {"workload": workload}
             row.setdefault("cheap_products", 0)
             row["floor_share"] = row["products"] * operations / rate / row["seconds"]
@@ -260,23 +263,21 @@ def main() -> None:
     parser.add_argument("--only", choices=sorted(WORKLOADS))
     parser.add_argument("--peers", default=",".join(PEERS), help="comma-separated; empty for ours alone")
     parser.add_argument("--plain", action=argparse.BooleanOptionalAction, default=True, help="a user's plain module")
-    parser.add_argument("--width", type=int, default=32, help="of the CNN")
-    parser.add_argument("--json", type=Path, help="write the rows here")
+    parser.add_argument("--json", type=Path, help="write the rows here; those of other workloads there stay")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--given", default="{}", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    WORKLOADS["cnn"] = (f"CNN of width {options.width}, 1,000 CIFAR-10 images", "cnn", {"width": options.width}, 1000)
     if options.side:
         one_side(options.side, options.only, options.folder, json.loads(options.given))
         return
     peers = installed(options.peers, PEERS, parser)
     rows = []
     for workload in [options.only] if options.only else list(WORKLOADS):
-        # PyHessian's power iteration takes half an hour and more on the CNN.
+        # PyHessian's power iteration takes half an hour and more on a CNN.
         rows += run(workload, [p for p in peers if workload == "mlp" or p != "pyhessian"], options.plain)
     if options.json:
-        options.json.write_text(json.dumps({"torch": torch.__version__, "rows": rows}, indent=1) + "\n")
+        write_rows(options.json, rows)
 
 
 if __name__ == "__main__":

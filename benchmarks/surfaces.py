@@ -41,7 +41,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import INSTALL, matmul_rate, memory, train
+from common import INSTALL, matmul_rate, memory, train, write_rows
 from torch import nn
 from torch.nn import functional as F
 
@@ -273,7 +273,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=sorted(WORKLOADS))
     parser.add_argument("--points", type=int, default=41, help="grid values along each direction")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="write the rows here; those of other workloads there stay")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -289,7 +289,7 @@ def main() -> None:
     for workload in [options.only] if options.only else list(WORKLOADS):
         rows += run(workload, options.points, with_peer)
     if options.json:
-        options.json.write_text(json.dumps({"torch": torch.__version__, "rows": rows}, indent=1) + "\n")
+        write_rows(options.json, rows)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """Following the top 20 eigenpairs of a Hessian: products and time against fresh solves; the cost of a telemetry stop.
 
-Two small CNNs on CIFAR-10 images, one with ReLU and max-pooling, one smooth (tanh, average pooling), descend and then
-go on at the rate of the measurement; stops lie close together or further apart. At each of twenty stops, one of which
-the tracker solves afresh by itself, the pairs are followed and, apart from that, solved afresh to the same relative
-residual. The last stop's eigenvalues, followed and fresh, are held against a solve in float64 at 1e-4. What tells the
-two networks apart is measured too: how far the curvature along the pairs moves over one step. With --power, power
-iteration with deflation, which the singularity paper uses, runs as well. Time is processor time on one thread.
+Two small CNNs on CIFAR-10 images, one with ReLU and max-pooling, one smooth (tanh, average pooling), descend, the
+first to the edge of stability, and then go on at the same rate; stops lie close together or further apart. At each of
+twenty stops, one of which the tracker solves afresh by itself, the pairs are followed and, apart from that, solved
+afresh to the same relative residual. The last stop's eigenvalues, followed and fresh, are held against a solve in
+float64 at 1e-4. What decides the cost is measured too: how far the curvature along the pairs moves over one step and
+over two, which at the edge lead back to where they began. With --power, power iteration with deflation, which the
+singularity paper uses, runs as well. Time is processor time on one thread.
 
-    python benchmarks/tracking.py [--images 200] [--tol 0.01] [--power] [--json FILE]
+    python benchmarks/tracking.py [--images 200 1000] [--tol 0.01] [--power] [--json FILE]
 """
 
 from __future__ import annotations
@@ -37,8 +38,6 @@ K, TOP = 20, 9
 RATE, BURN = 0.05, 400
 SPACINGS = (1, 5, 20)
 STOPS = 20  # one cycle of the tracker: it solves afresh at the first and then after twenty
-# What a stop takes beside its products does not grow with the images, the products do.
-STOP_IMAGES, STOP_BURN = 1000, 100
 POWER_BUDGET = 1000
 TARGET = 1 / 3
 
@@ -64,13 +63,17 @@ def setting(images: int, smooth: bool) -> tuple[Objective, Objective]:
     return Objective(model, x, y), Objective(model, x, y, dtype=torch.float64)
 
 
-def movement(exact: Objective, theta: torch.Tensor) -> float:
-    """Median over the pairs of |(H(theta') - H(theta)) v| / lambda, theta' one descent step away."""
-    theta = theta.double()
+def movement(exact: Objective, theta: torch.Tensor) -> list[float]:
+    """Median over the pairs of |(H(theta') - H(theta)) v| / lambda, theta' one descent step away and two."""
+    there = theta = theta.double()
     pairs = top_eigenpairs(exact, theta, K)
-    there = theta - RATE * exact.gradient(theta)
-    change = exact.hvp(there, pairs.vectors) - exact.hvp(theta, pairs.vectors)
-    return float(np.median(change.norm(dim=0).numpy() / np.abs(pairs.values)))
+    here = exact.hvp(theta, pairs.vectors)
+    moved = []
+    for _ in range(2):
+        there = there - RATE * exact.gradient(there)
+        change = exact.hvp(there, pairs.vectors) - here
+        moved.append(float(np.median(change.norm(dim=0).numpy() / np.abs(pairs.values))))
+    return moved
 
 
 def power(objective: Objective, theta: torch.Tensor, tol: float, most: int) -> tuple[int, int]:
@@ -160,44 +163,52 @@ def stop_cost(objective: Objective, theta: torch.Tensor, tol: float) -> dict[str
     return {"seconds_a_stop": total / len(spent[1:]), "overhead": total / products - 1}
 
 
+def one_network(name: str, smooth: bool, images: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Movement, products at every spacing, and the cost of a stop; told as they come."""
+    objective, exact = setting(images, smooth)
+    theta = gradient_descent(objective, objective.theta, RATE, BURN).theta
+    moved = movement(exact, theta)
+    found: dict[str, Any] = {"movement": moved, "rows": []}
+    print(f"{name}, {images:,} images, {objective.parameters:,} parameters: rho_1 = {sharpness(objective, theta):.2f}")
+    print(f"  one step moves H v along a pair by {moved[0]:.2%} of its eigenvalue (median), two by {moved[1]:.2%}")
+    for every in SPACINGS:
+        row = follow(objective, exact, theta, every, options.tol)
+        found["rows"].append(row)
+        print(
+            f"  every {every:2d} steps of {RATE:g}: {np.mean(row['tracked']):5.1f} products followed, "
+            f"{np.mean(row['fresh']):5.1f} fresh: {row['ratio']:.2f} "
+            f"({'aim met' if row['ratio'] <= TARGET else 'AIM NOT MET'}), {row['time_ratio']:.2f} in time; "
+            f"eigenvalues off by {row['error']:.1e} followed, {row['fresh_error']:.1e} fresh"
+            f"{'' if row['converged'] else '; NOT ALL CONVERGED'}",
+            flush=True,
+        )
+    found["stop"] = stop_cost(objective, theta, options.tol)
+    told = f"{found['stop']['seconds_a_stop']:.2f} s, {found['stop']['overhead']:.0%} on top of its products"
+    print(f"  a telemetry stop: {told}", flush=True)
+    if options.power:
+        pairs, products = power(objective, theta, options.tol, POWER_BUDGET)
+        print(f"  power iteration with deflation: {pairs} of {K} pairs in {products} products (budget {POWER_BUDGET})")
+        found["power"] = {"pairs": pairs, "products": products}
+    return found
+
+
+def sharpness(objective: Objective, theta: torch.Tensor) -> float:
+    """rho_1, one at the edge of stability."""
+    return RATE * float(top_eigenpairs(objective, theta, 1).values[0]) / 2
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--images", type=int, nargs="+", default=[200, 1000])
     parser.add_argument("--tol", type=float, default=1e-2)
     parser.add_argument("--power", action="store_true", help="also power iteration with deflation")
     parser.add_argument("--json", type=Path, help="write the rows here")
     options = parser.parse_args()
-    record: dict[str, Any] = {"torch": torch.__version__, "tol": options.tol, "images": options.images, "networks": {}}
+    record: dict[str, Any] = {"torch": torch.__version__, "tol": options.tol, "networks": []}
+    print(f"top {K} pairs, relative residual <= {options.tol:g}, {STOPS} stops; aim: {TARGET:.2f} of fresh")
     for name, smooth in (("ReLU and max-pooling", False), ("tanh and average pooling", True)):
-        objective, exact = setting(options.images, smooth)
-        theta = gradient_descent(objective, objective.theta, RATE, BURN).theta
-        network: dict[str, Any] = {"movement": movement(exact, theta), "rows": [], "stops": []}
-        print(f"{name}: {objective}\ntop {K} pairs, relative residual <= {options.tol:g}; aim: {TARGET:.2f} of fresh")
-        print(f"  one step moves H v along a pair by {network['movement']:.2%} of its eigenvalue, the median")
-        for every in SPACINGS:
-            row = follow(objective, exact, theta, every, options.tol)
-            network["rows"].append(row)
-            print(
-                f"  every {every:2d} steps of {RATE:g}: {np.mean(row['tracked']):5.1f} products followed, "
-                f"{np.mean(row['fresh']):5.1f} fresh: {row['ratio']:.2f} "
-                f"({'aim met' if row['ratio'] <= TARGET else 'AIM NOT MET'}), {row['time_ratio']:.2f} in time; "
-                f"eigenvalues off by {row['error']:.1e} followed, {row['fresh_error']:.1e} fresh"
-                f"{'' if row['converged'] else '; NOT ALL CONVERGED'}",
-                flush=True,
-            )
-        for n in (options.images, STOP_IMAGES):
-            more = setting(n, smooth)[0]
-            cost = stop_cost(more, gradient_descent(more, more.theta, RATE, STOP_BURN).theta, options.tol)
-            network["stops"].append({"images": n} | cost)
-            told = f"{cost['seconds_a_stop']:.2f} s, {cost['overhead']:.0%} on top of its products"
-            print(f"  a telemetry stop of {n:,} images: {told}", flush=True)
-        if options.power:
-            pairs, products = power(objective, theta, options.tol, POWER_BUDGET)
-            print(
-                f"  power iteration with deflation: {pairs} of {K} pairs in {products} products (budget {POWER_BUDGET})"
-            )
-            network["power"] = {"pairs": pairs, "products": products}
-        record["networks"][name] = network
+        for images in options.images:
+            record["networks"].append({"network": name, "images": images} | one_network(name, smooth, images, options))
     if options.json:
         options.json.write_text(json.dumps(record, indent=1) + "\n")
 

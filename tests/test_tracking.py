@@ -1,5 +1,7 @@
 """Followed eigenpairs against dense float64 Hessians along real trajectories."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,26 @@ def rising(size: int = 60) -> Objective:
     curvatures[0] = 0.0
     x = torch.zeros(1, 1, dtype=torch.float64)
     return Objective(Rising(curvatures), x, x, loss=lambda out, y: out.mean())
+
+
+class Tilted(nn.Module):
+    """L = 1/2 z^T (D + t w w^T) z at z = 0: w has a part in six leading axes of D and a large one outside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.curvatures = torch.cat([torch.linspace(10, 5, 6), torch.zeros(34)]).double()
+        self.way = torch.cat([torch.full((6,), 0.3), torch.full((34,), 0.4)]).double()
+        self.z = nn.Parameter(torch.zeros(40, dtype=torch.float64))
+        self.t = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        value = 0.5 * (self.curvatures * self.z**2).sum() + 5 * self.t * (self.way @ self.z) ** 2
+        return value.expand(len(x), 1)
+
+
+def tilted() -> Objective:
+    x = torch.zeros(1, 1, dtype=torch.float64)
+    return Objective(Tilted(), x, x, loss=lambda out, y: out.mean())
 
 
 def dense(objective: Objective, theta: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -112,16 +134,58 @@ def test_a_pair_that_rises_from_the_bulk_is_found():
 
 
 def test_a_subspace_that_turns_away_is_sought_afresh():
-    """Two unrelated points in turn: what was followed is worth nothing."""
+    """Points that have nothing to do with each other: what was followed is worth nothing."""
     objective = classifier()
-    other = objective.theta + torch.randn(objective.parameters, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(2)
     tracker = EigenTracker(objective, 4, tol=1e-3, renew=None)
-    for j in range(4):
-        theta = other if j % 2 else objective.theta
+    for j in range(6):
+        theta = objective.theta + torch.randn(objective.parameters, generator=generator, dtype=torch.float64)
         pairs = tracker.at(theta)
         np.testing.assert_allclose(pairs.values, dense(objective, theta)[0][:4], rtol=1e-4)
-        if j >= 2:
+        if j >= 3:  # how far the subspace turns over a distance is known from two stops on
             assert pairs.products == top_eigenpairs(objective, theta, 4, tol=1e-3, seed=j).products
+
+
+def sides(objective: Objective, stops: int) -> Iterator[torch.Tensor]:
+    """A trajectory that jumps between two far points and moves a little beside each."""
+    generator = torch.Generator().manual_seed(3)
+    far, along = torch.randn(2, objective.parameters, generator=generator, dtype=torch.float64)
+    for j in range(stops):
+        yield objective.theta + (far if j % 2 else 0) + 3e-4 * j * along
+
+
+def test_each_side_of_a_valley_is_followed_from_itself():
+    """The last stop is far away and the one before it near: no stop but the first of each side is a fresh solve."""
+    objective = classifier()
+    tracker = EigenTracker(objective, 5, tol=1e-2, renew=None)
+    for j, theta in enumerate(sides(objective, 10)):
+        pairs = tracker.at(theta)
+        np.testing.assert_allclose(pairs.values, dense(objective, theta)[0][:5], rtol=1e-3)
+        if j >= 2:
+            assert pairs.products < 0.6 * top_eigenpairs(objective, theta, 5, tol=1e-2).products
+
+
+def test_both_sides_of_a_valley_are_sought_afresh_in_their_turn():
+    objective = classifier()
+    tracker = EigenTracker(objective, 5, tol=1e-2, renew=6)
+    for j, theta in enumerate(sides(objective, 14)):
+        products = tracker.at(theta).products
+        if j in (6, 7, 12, 13):
+            assert products == top_eigenpairs(objective, theta, 5, tol=1e-3, seed=j).products
+
+
+def test_what_residuals_share_is_multiplied_once():
+    """The residuals of six pairs after a change of rank one lie in one direction: it takes one product more."""
+    objective = tilted()
+    tracker = EigenTracker(objective, 6, tol=1e-2, renew=None)
+    theta = objective.theta
+    tracker.at(theta)
+    tracker.at(theta)  # by now the vectors are as good as they get
+    theta[-1] = 0.03
+    pairs = tracker.at(theta)
+    np.testing.assert_allclose(pairs.values, dense(objective, theta)[0][:6], rtol=1e-4)
+    assert pairs.converged
+    assert pairs.products == 6 + 1 + 1
 
 
 def test_a_spent_budget_is_reported_and_not_hidden():

@@ -3,22 +3,24 @@ r"""Leading eigenpairs followed along a trajectory.
 From one stop of a trajectory to the next the Hessian changes by a little or by a lot, and what was known before is
 worth that much.
 
-- A lot: the eigenvectors of the last stop, multiplied once, give their Rayleigh-Ritz pairs at the new one; the
-  residuals of these, exact because their products are there, say which pairs need more. Each of those enlarges the
-  space by its residual, the leading ones first, until all are within tolerance: Davidson's method (1975) without a
-  preconditioner, which in exact arithmetic spans a block Krylov space. Where the subspace has turned so far that this
-  would cost more than to begin anew, Lanczos does.
+- A lot: the eigenvectors of an earlier stop, multiplied once, give their Rayleigh-Ritz pairs at the new one; the
+  residuals of these, exact because their products are there, say which pairs need more. The space is enlarged by what
+  the residuals share until all are within tolerance: Davidson's method (1975) in blocks and without a preconditioner,
+  which in exact arithmetic spans a block Krylov space. Where the subspace has turned so far that this would cost more
+  than to begin anew, Lanczos does.
 - A little, and smoothly: two stops tell where the pairs will be at the next ones (:mod:`.forecast`), and a few products
   there whether they are. While the forecast holds, no stop takes more.
 
-At the edge of stability, or where units of a ReLU network switch from one step to the next, forecasts fail: the
-curvature itself jumps.
+The earlier stop is the nearest of the last two. At the edge of stability that is not the last one: the iterates jump
+from one side of a valley to the other and back, and so does the curvature. On 1,000 images a CNN with ReLU moved
+:math:`Hv` along its leading eigenvectors by more than their eigenvalue over one step and by a twentieth of it over two.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,9 +32,6 @@ from .lanczos import Eigenpairs, top_eigenpairs
 from .operator import HessianAt
 from .ritz import RitzSpace
 
-# Residuals by which a space is enlarged at a time: with four, orthogonalising is a matrix product and not bound by
-# memory, and no more products are needed than with one.
-BLOCK = 4
 # Rows of the space in units of k, at which it is cut back to its best 2 k.
 MOST_ROWS = 5
 # A subspace whose vectors lie outside the next one by this much (the sine, in the median) is not worth its products.
@@ -45,10 +44,36 @@ FRESH_TOLERANCE = 1e-3
 # Forecasts are for k of which their check takes a small part only.
 FORECAST_PAIRS = 2 * SAMPLES
 # A stop on which forecasts build is solved to this share of the tolerance, which leaves the rest to them.
-ANCHOR = 0.06
+ANCHOR = 0.02
+# Together with such a stop forecasts cost more than to follow, unless at least so many of them hold.
+LASTING = 3
 # No tolerance is asked for below this many units of rounding.
 ROUNDING = 1000.0
-AHEAD = "forecast_"  # of a forecast's arrays in a tracker's state
+REMEMBERED = 2  # stops
+
+
+@dataclass(frozen=True, eq=False)
+class _Stop:
+    """What is known from one stop.
+
+    Attributes:
+        theta: where (P,).
+        rows: the vectors of its pairs, and what is followed beyond them: at most (k + 1, P).
+        sought: the call at which the pairs that these go back to were sought afresh.
+        turn: by how much the vectors had turned on the way here (the sine, in the median), over its length; not a
+            number where that is not known.
+        foreseen: how many stops in a row were foreseen, up to this one.
+        jumpy: whether forecasts have failed too soon since ``sought``.
+        forecast: of the next stops.
+    """
+
+    theta: torch.Tensor
+    rows: torch.Tensor
+    sought: int
+    turn: float = math.nan
+    foreseen: int = 0
+    jumpy: bool = False
+    forecast: Forecast | None = None
 
 
 class EigenTracker:
@@ -99,11 +124,7 @@ class EigenTracker:
         self.objective, self.k, self.tol, self.max_products = objective, k, tol, max_products
         self.which, self.renew, self.seed, self.memory = which, renew, seed, memory
         self._calls = 0
-        self._turn = 0.0
-        self._rows: torch.Tensor | None = None
-        self._forecast: Forecast | None = None
-        self._foreseen = False  # whether the last stop was
-        self._jumpy = False  # whether a forecast has failed at once since the last fresh solve
+        self._stops: tuple[_Stop, ...] = ()
         rounding = torch.finfo(objective.dtype).eps
         self._forecasts = k >= FORECAST_PAIRS and max_products > k + SAMPLES and ANCHOR * tol >= ROUNDING * rounding
 
@@ -116,46 +137,75 @@ class EigenTracker:
             OverflowedCurvature: a product is not finite. What is followed stays as it was.
             ValueError: theta of the wrong shape.
         """
-        before, forecast, jumpy = self._rows, self._forecast, self._jumpy
-        renewed = self.renew is not None and self._calls % self.renew == 0
-        foreseen, beyond = None, None
-        if before is None or renewed or self._turn > MOST_TURN:
-            pairs, forecast, jumpy = self._fresh(theta), None, False
+        before, away = self._nearest(theta)
+        beyond, forecast = None, None
+        sought, foreseen, jumpy, turn = self._calls, 0, False, math.nan
+        if before is None or self._worn(before, away):
+            pairs = self._fresh(theta)
         else:
+            sought, jumpy, forecast = before.sought, before.jumpy, before.forecast
             with HessianAt(self.objective, theta, memory=self.memory) as hessian:
+                expected = None
                 if forecast is not None and forecast.slope is not None:
-                    foreseen = self._expected(hessian, forecast)
-                    jumpy = foreseen is None and not self._foreseen
-                if foreseen is None:
-                    pairs, beyond, forecast = self._followed(hessian, before, None if jumpy else forecast, jumpy)
+                    expected = self._expected(hessian, forecast)
+                    jumpy = expected is None and before.foreseen < LASTING
+                if expected is None:
+                    pairs, beyond, forecast = self._followed(hessian, before.rows, None if jumpy else forecast, jumpy)
                 else:
-                    pairs, beyond = foreseen, before[self.k :]
+                    pairs, beyond, foreseen = expected, before.rows[self.k :], before.foreseen + 1
         rows = pairs.vectors.T
-        if before is not None:
-            outside = before[: self.k] - (before[: self.k] @ rows.T) @ rows
-            self._turn = float(outside.norm(dim=1).median())
-        self._forecast, self._jumpy = forecast, jumpy
-        self._foreseen = foreseen is not None
+        if before is not None and away > 0:
+            outside = before.rows[: self.k] - (before.rows[: self.k] @ rows.T) @ rows
+            turn = float(outside.norm(dim=1).median()) / away
+        followed = torch.cat([rows, self._next(rows, beyond)])
+        here = theta.detach().to(self.objective.device, self.objective.dtype, copy=True)
+        stop = _Stop(here, followed, sought, turn, foreseen, jumpy, forecast)
         self._calls += 1
-        self._rows = torch.cat([rows, self._next(rows, beyond)])
+        self._stops = (*self._stops, stop)[-REMEMBERED:]
         return pairs
 
     def state(self) -> Mapping[str, np.ndarray]:
         """All that the next call depends on, as plain arrays."""
-        rows = np.zeros((0, 0), dtype=np.float32) if self._rows is None else self._rows.cpu().numpy()
-        forecast = {} if self._forecast is None else self._forecast.state()
-        counts = {"calls": self._calls, "turn": self._turn, "foreseen": self._foreseen, "jumpy": self._jumpy}
-        prefixed = {AHEAD + name: array for name, array in forecast.items()}
-        return {"rows": rows} | {name: np.array(count) for name, count in counts.items()} | prefixed
+        state = {"calls": np.array(self._calls), "stops": np.array(len(self._stops))}
+        forecasts: list[Forecast] = []  # a forecast that holds is the same from stop to stop
+        for i, stop in enumerate(self._stops):
+            ahead = stop.forecast
+            if ahead is not None and not any(ahead is known for known in forecasts):
+                state |= _marked(f"forecast{len(forecasts)}_", ahead.state())
+                forecasts.append(ahead)
+            which = next((j for j, known in enumerate(forecasts) if known is ahead), -1)
+            counts = {"sought": stop.sought, "turn": stop.turn, "foreseen": stop.foreseen, "jumpy": stop.jumpy}
+            arrays = {"theta": stop.theta.cpu().numpy(), "rows": stop.rows.cpu().numpy(), "forecast": np.array(which)}
+            state |= _marked(f"stop{i}_", arrays | {name: np.array(count) for name, count in counts.items()})
+        return state
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Take over what :meth:`state` returned."""
-        rows, device = state["rows"], self.objective.device
-        self._rows = torch.as_tensor(rows).to(device) if len(rows) else None
-        self._calls, self._turn = int(state["calls"]), float(state["turn"])
-        self._foreseen, self._jumpy = bool(state["foreseen"]), bool(state["jumpy"])
-        forecast = {n.removeprefix(AHEAD): array for n, array in state.items() if n.startswith(AHEAD)}
-        self._forecast = Forecast.restored(forecast, device) if forecast else None
+        device = self.objective.device
+        self._calls = int(state["calls"])
+        stops: list[_Stop] = []
+        forecasts: dict[int, Forecast | None] = {-1: None}
+        for i in range(int(state["stops"])):
+            known = _unmarked(f"stop{i}_", state)
+            which = int(known["forecast"])
+            if which not in forecasts:
+                forecasts[which] = Forecast.restored(_unmarked(f"forecast{which}_", state), device)
+            theta, rows = (torch.as_tensor(known[name]).to(device) for name in ("theta", "rows"))
+            counts = int(known["sought"]), float(known["turn"]), int(known["foreseen"]), bool(known["jumpy"])
+            stops.append(_Stop(theta, rows, *counts, forecasts[which]))
+        self._stops = tuple(stops)
+
+    def _nearest(self, theta: torch.Tensor) -> tuple[_Stop | None, float]:
+        """The remembered stop nearest to theta, the later one of two as near, and its distance."""
+        here = theta.detach().to(self.objective.device, self.objective.dtype)
+        away = [(float((here - stop.theta).norm()), stop) for stop in reversed(self._stops)]
+        distance, stop = min(away, key=lambda pair: pair[0], default=(math.nan, None))
+        return stop, distance
+
+    def _worn(self, before: _Stop, away: float) -> bool:
+        """Whether what is known from ``before`` is too old, or too far ``away``, to go on from."""
+        renewed = self.renew is not None and self._calls - before.sought >= self.renew
+        return renewed or before.turn * away > MOST_TURN
 
     def _fresh(self, theta: torch.Tensor) -> Eigenpairs:
         tol, seed = min(self.tol, FRESH_TOLERANCE), self.seed + self._calls
@@ -193,11 +243,9 @@ class EigenTracker:
         if drift is not None:
             tol = ANCHOR * self.tol
             space.extend(drift.change[: self.max_products - hessian.products], self.k)
-        small: set[int] = set()
         while True:
-            targets = self._targets(space, small, tol)
-            block = targets[: self.max_products - hessian.products]
-            if not len(block) or not space.extend(block, self.k):
+            targets = self._targets(space, tol)[: self.max_products - hessian.products]
+            if not len(targets) or not space.extend(targets, self.k):
                 break
         values, vectors, residuals = space.pairs(range(self.k))
         norms = residuals.double().norm(dim=1).cpu().numpy()
@@ -214,29 +262,22 @@ class EigenTracker:
         residuals = space.pairs(range(self.k))[2].double().norm(dim=1).cpu().numpy()
         return float(np.linalg.norm(residuals / self._bounds(space, 1.0)))
 
-    def _targets(self, space: RitzSpace, small: set[int], tol: float) -> torch.Tensor:
-        """Residuals (b, P) of the first pairs that are not within ``tol``, none when all are.
+    def _targets(self, space: RitzSpace, tol: float) -> torch.Tensor:
+        """The fewest directions (b, P) that hold the residuals of all pairs but for ``tol``; none where all are within.
 
-        Pairs once seen within it are left alone (``small``) until none else is left; then all are looked at again.
+        Residuals share directions: each is divided by its bound, and the leading right singular vectors of those above
+        one are taken until what is left of every one is at most one.
         """
-        bounds = self._bounds(space, tol)
-        for looked in (True, False):
-            found: list[torch.Tensor] = []
-            remaining = [i for i in range(self.k) if not (looked and i in small)]
-            for first in range(0, len(remaining), BLOCK):
-                some = remaining[first : first + BLOCK]
-                residuals = space.pairs(some)[2]
-                for i, residual in zip(some, residuals, strict=True):
-                    if float(residual.double().norm()) <= bounds[i]:
-                        small.add(i)
-                    else:
-                        small.discard(i)
-                        found.append(residual)
-                if len(found) >= BLOCK:
-                    break
-            if found:
-                return torch.stack(found[:BLOCK])
-        return space.basis[:0]
+        residuals = space.pairs(range(self.k))[2]
+        bounds = torch.as_tensor(self._bounds(space, tol), dtype=residuals.dtype).to(residuals.device)
+        scaled = residuals / bounds[:, None]
+        large = scaled[scaled.double().norm(dim=1) > 1]
+        values, axes = np.linalg.eigh((large @ large.T).double().cpu().numpy())
+        values, axes = values[::-1].clip(0), axes[:, ::-1]
+        left = np.cumsum((axes**2 * values)[:, ::-1], 1)[:, ::-1]  # (c, b): a row's square that b directions leave
+        enough = np.flatnonzero((left <= 1).all(0))
+        count = max(int(enough[0]) if len(enough) else len(large), min(1, len(large)))
+        return torch.as_tensor(axes[:, :count].T.copy(), dtype=large.dtype, device=large.device) @ large
 
     def _bounds(self, space: RitzSpace, tol: float) -> np.ndarray:
         """What ``tol`` is for each pair."""
@@ -253,3 +294,11 @@ class EigenTracker:
         for _ in range(2):
             vector = vector - (vector @ rows.T) @ rows
         return vector / vector.norm()
+
+
+def _marked(mark: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {mark + name: array for name, array in arrays.items()}
+
+
+def _unmarked(mark: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name.removeprefix(mark): array for name, array in arrays.items() if name.startswith(mark)}

@@ -19,7 +19,8 @@ FOLDER = "benchmarks"
 # What a benchmark calls its workloads and sides, as a reader should meet them.
 WORKLOADS = {
     ("eigenpairs", "mlp"): "Top 20 eigenpairs, MLP 3072-128-10, 5,000 images",
-    ("eigenpairs", "cnn"): "Top 20 eigenpairs, CNN, 1,000 images",
+    ("eigenpairs", "cnn"): "Top 20 eigenpairs, CNN of width 16, 1,000 images",
+    ("eigenpairs", "cnn32"): "Top 20 eigenpairs, CNN of width 32, 1,000 images",
     ("surfaces", "mlp"): "Surface of 41 x 41 points, MLP 3072-128-10, 5,000 images",
     ("surfaces", "cnn"): "Surface of 41 x 41 points, CNN of width 16, 1,000 images",
     ("surfaces", "cnn32"): "Surface of 41 x 41 points, CNN of width 32, 1,000 images",
