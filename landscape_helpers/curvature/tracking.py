@@ -271,12 +271,15 @@ class EigenTracker:
         residuals = space.pairs(range(self.k))[2]
         bounds = torch.as_tensor(self._bounds(space, tol), dtype=residuals.dtype).to(residuals.device)
         scaled = residuals / bounds[:, None]
-        large = scaled[scaled.double().norm(dim=1) > 1]
+        above = scaled.double().norm(dim=1) > 1
+        if int(above.sum()) <= 1:
+            return residuals[above]
+        large = scaled[above]
         values, axes = np.linalg.eigh((large @ large.T).double().cpu().numpy())
         values, axes = values[::-1].clip(0), axes[:, ::-1]
         left = np.cumsum((axes**2 * values)[:, ::-1], 1)[:, ::-1]  # (c, b): a row's square that b directions leave
         enough = np.flatnonzero((left <= 1).all(0))
-        count = max(int(enough[0]) if len(enough) else len(large), min(1, len(large)))
+        count = max(1, int(enough[0])) if len(enough) else len(large)
         return torch.as_tensor(axes[:, :count].T.copy(), dtype=large.dtype, device=large.device) @ large
 
     def _bounds(self, space: RitzSpace, tol: float) -> np.ndarray:
