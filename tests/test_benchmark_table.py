@@ -19,5 +19,15 @@ def test_rows_are_read_with_their_ratios_and_accuracy(tmp_path):
     assert 'style="width: 8.00em"' in page and 'style="width: 0.00em"' in page
 
 
+def test_a_density_tells_its_errors_apart():
+    row = {"benchmark": "density_trace", "workload": "density", "side": "ours", "seconds": 2.0, "ratio": 1.0}
+    found = {"trace": 198.0, "trace_deviation": -0.01, "trace_error": 8.0, "lost": 1.0, "products": 800}
+    text = str(BenchmarkTable([row | found]))
+    assert "trace off by -1.00% (standard error 4.00%)" in text
+    assert "0.50% of it known to be left out" in text and "800 products" in text
+    exact = str(BenchmarkTable([row | {"trace": 200.0, "trace_deviation": 0.0, "trace_error": None}]))
+    assert "trace off by +0.00%" in exact and "standard error" not in exact and "left out" not in exact
+
+
 def test_nothing_recorded_is_said():
     assert "run `make bench`" in str(BenchmarkTable([])) and "make bench" in BenchmarkTable([])._repr_html_()

@@ -31,10 +31,13 @@ WORKLOADS = {
 SIDES = {
     "ours": "this package",
     "plain": "this package, on a user's plain module",
+    "ours, deflated": "this package, leading pairs taken out first",
+    "ours, whole": "this package, without the data's subspace",
     "pyhessian": "PyHessian",
     "curvlinops": "curvlinops",
     "eigenthings": "hessian-eigenthings",
     "loss-landscapes": "loss-landscapes",
+    "loss-landscapes-whole": "loss-landscapes, all images in one batch",
 }
 STYLE = """
 .lh-bench { --bar: #0072b2; --rule: #d8dce1; --soft: #555c66; font-size: 0.92rem; }
@@ -144,7 +147,11 @@ def _accuracy(row: Row) -> str:
     if row.get("error") is not None:
         parts.append(f"within {row['error']:.0e} of double precision")
     if row.get("trace_deviation") is not None:
-        parts.append(f"trace off by {row['trace_deviation']:+.2%}")
+        exact = row["trace"] / (1 + row["trace_deviation"])
+        probes = f" (standard error {row['trace_error'] / exact:.2%})" if row.get("trace_error") else ""
+        parts.append(f"trace off by {row['trace_deviation']:+.2%}{probes}")
+        if row.get("lost"):
+            parts.append(f"{row['lost'] / exact:.2%} of it known to be left out")
     if row.get("products"):
         cheap = f" and {row['cheap_products']} in a subspace" if row.get("cheap_products") else ""
         parts.append(f"{row['products']:,} products{cheap}")
