@@ -250,6 +250,15 @@ def test_overflow_is_named_and_what_is_followed_stays():
         np.testing.assert_array_equal(array, before[name])
 
 
+def test_a_point_of_the_wrong_shape_is_refused_at_every_stop():
+    objective = classifier()
+    tracker = EigenTracker(objective, 3)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="170"):
+            tracker.at(objective.theta[:-1])
+        tracker.at(objective.theta)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

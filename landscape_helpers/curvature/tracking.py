@@ -137,6 +137,7 @@ class EigenTracker:
             OverflowedCurvature: a product is not finite. What is followed stays as it was.
             ValueError: theta of the wrong shape.
         """
+        self.objective.move(theta)  # refuses a wrong shape
         before, away = self._nearest(theta)
         beyond, forecast = None, None
         sought, foreseen, jumpy, turn = self._calls, 0, False, math.nan
