@@ -41,7 +41,7 @@ def rising(size: int = 60) -> Objective:
 
 
 class Tilted(nn.Module):
-    """L = 1/2 z^T (D + t w w^T) z at z = 0: w has a part in six leading axes of D and a large one outside."""
+    """L = 1/2 z^T (D + 10 t w w^T) z at z = 0: w has a part in six leading axes of D and a large one outside."""
 
     def __init__(self) -> None:
         super().__init__()
