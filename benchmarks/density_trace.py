@@ -24,7 +24,6 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -35,7 +34,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import PlainMLP, installed, matmul_rate, train
+from common import PlainMLP, installed, matmul_rate, memory, train
 from torch import nn
 
 from landscape_helpers.data import load_data
@@ -183,11 +182,11 @@ def one_side(workload: str, side: str, scale: str, folder: Path) -> None:
     start = time.process_time()
     given = (side, objective_of(side, model, x, y)) if ours else (model, x, y)
     setup = time.process_time() - start
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = memory(reset=True)
     start = time.process_time()
     values, said = function(*given, *((probes, steps) if workload == "density" else (products,)))
     seconds = time.process_time() - start
-    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    peak = memory() - before
     error = float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
     record = {"workload": workload, "side": side, "seconds": seconds, "setup_seconds": setup, "peak_mib": peak} | said
     record |= {"trace": float(values.mean()), "trace_error": error}
