@@ -79,10 +79,15 @@ def installed(requested: str, known: Mapping[str, str], parser: argparse.Argumen
     return peers
 
 
-def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write the rows; those of workloads that did not run this time stay, if this version of PyTorch measured them."""
+def write_rows(path: Path, rows: list[dict[str, Any]], **about: Any) -> None:
+    """Write the rows and what they were measured on; those of workloads that did not run this time stay.
+
+    Args:
+        about: what all rows share beside the version of PyTorch. Rows measured on anything else do not stay.
+    """
+    about = {"torch": torch.__version__} | about
     ran = {row["workload"] for row in rows}
     before = json.loads(path.read_text()) if path.exists() else {}
-    kept = before["rows"] if before.get("torch") == torch.__version__ else []
+    kept = before["rows"] if about == {name: before.get(name) for name in about} else []
     rows = [row for row in kept if row["workload"] not in ran] + rows
-    path.write_text(json.dumps({"torch": torch.__version__, "rows": rows}, indent=1) + "\n")
+    path.write_text(json.dumps(about | {"rows": rows}, indent=1) + "\n")

@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import PlainMLP, installed, matmul_rate, memory, train
+from common import PlainMLP, installed, matmul_rate, memory, train, write_rows
 from torch import nn
 
 from landscape_helpers.data import load_data
@@ -228,7 +228,7 @@ def main() -> None:
     parser.add_argument("--scale", choices=sorted(SCALES), default="full")
     parser.add_argument("--only", choices=["density", "trace"])
     parser.add_argument("--peers", default=",".join(PEERS), help="comma-separated; empty for ours alone")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="write the rows here; those of the other workload there stay")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -250,8 +250,7 @@ def main() -> None:
         for workload in [options.only] if options.only else ["density", "trace"]:
             rows += run(workload, options.scale, peers, Path(name), truth)
     if options.json:
-        record = {"torch": torch.__version__, "scale": options.scale, "exact_trace": truth, "rows": rows}
-        options.json.write_text(json.dumps(record, indent=1) + "\n")
+        write_rows(options.json, rows, scale=options.scale, exact_trace=truth)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from landscape_helpers.curvature import EigenTracker, HessianAt, top_eigenpairs
+from landscape_helpers.curvature import Eigenpairs, EigenTracker, HessianAt, top_eigenpairs
 from landscape_helpers.data import load_data
 from landscape_helpers.descent import Telemetry, gradient_descent
 from landscape_helpers.models import build_model
@@ -63,10 +63,9 @@ def setting(images: int, smooth: bool) -> tuple[Objective, Objective]:
     return Objective(model, x, y), Objective(model, x, y, dtype=torch.float64)
 
 
-def movement(exact: Objective, theta: torch.Tensor) -> list[float]:
+def movement(exact: Objective, theta: torch.Tensor, pairs: Eigenpairs) -> list[float]:
     """Median over the pairs of |(H(theta') - H(theta)) v| / lambda, theta' one descent step away and two."""
-    there = theta = theta.double()
-    pairs = top_eigenpairs(exact, theta, K)
+    there = theta
     here = exact.hvp(theta, pairs.vectors)
     moved = []
     for _ in range(2):
@@ -167,9 +166,10 @@ def one_network(name: str, smooth: bool, images: int, options: argparse.Namespac
     """Movement, products at every spacing, and the cost of a stop; told as they come."""
     objective, exact = setting(images, smooth)
     theta = gradient_descent(objective, objective.theta, RATE, BURN).theta
-    moved = movement(exact, theta)
+    pairs = top_eigenpairs(exact, theta.double(), K)
+    moved, rho = movement(exact, theta.double(), pairs), RATE * pairs.values[0] / 2
     found: dict[str, Any] = {"movement": moved, "rows": []}
-    print(f"{name}, {images:,} images, {objective.parameters:,} parameters: rho_1 = {sharpness(objective, theta):.2f}")
+    print(f"{name}, {images:,} images, {objective.parameters:,} parameters: rho_1 = {rho:.2f}")
     print(f"  one step moves H v along a pair by {moved[0]:.2%} of its eigenvalue (median), two by {moved[1]:.2%}")
     for every in SPACINGS:
         row = follow(objective, exact, theta, every, options.tol)
@@ -186,15 +186,10 @@ def one_network(name: str, smooth: bool, images: int, options: argparse.Namespac
     told = f"{found['stop']['seconds_a_stop']:.2f} s, {found['stop']['overhead']:.0%} on top of its products"
     print(f"  a telemetry stop: {told}", flush=True)
     if options.power:
-        pairs, products = power(objective, theta, options.tol, POWER_BUDGET)
-        print(f"  power iteration with deflation: {pairs} of {K} pairs in {products} products (budget {POWER_BUDGET})")
-        found["power"] = {"pairs": pairs, "products": products}
+        done, products = power(objective, theta, options.tol, POWER_BUDGET)
+        print(f"  power iteration with deflation: {done} of {K} pairs in {products} products (budget {POWER_BUDGET})")
+        found["power"] = {"pairs": done, "products": products}
     return found
-
-
-def sharpness(objective: Objective, theta: torch.Tensor) -> float:
-    """rho_1, one at the edge of stability."""
-    return RATE * float(top_eigenpairs(objective, theta, 1).values[0]) / 2
 
 
 def main() -> None:

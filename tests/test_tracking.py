@@ -20,34 +20,12 @@ def classifier(dtype: torch.dtype = torch.float64, activation: type[nn.Module] =
 
 
 class Rising(nn.Module):
-    """L = 1/2 sum_i lambda_i theta_i^2 at theta = (z, t) with z = 0; lambda_0 = 10 t rises from below all others."""
+    """L = 1/2 z^T (D + 10 t w w^T) z at theta = (z, t) with z = 0: the curvature along w rises with t."""
 
-    def __init__(self, curvatures: torch.Tensor) -> None:
+    def __init__(self, curvatures: torch.Tensor, way: torch.Tensor) -> None:
         super().__init__()
-        self.curvatures = curvatures
+        self.curvatures, self.way = curvatures, way
         self.z = nn.Parameter(torch.zeros(len(curvatures), dtype=torch.float64))
-        self.t = nn.Parameter(torch.zeros(1, dtype=torch.float64))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        square = self.z**2
-        return (0.5 * (self.curvatures * square).sum() + 5 * self.t * square[0]).expand(len(x), 1)
-
-
-def rising(size: int = 60) -> Objective:
-    curvatures = torch.linspace(0.1, 2, size, dtype=torch.float64)
-    curvatures[0] = 0.0
-    x = torch.zeros(1, 1, dtype=torch.float64)
-    return Objective(Rising(curvatures), x, x, loss=lambda out, y: out.mean())
-
-
-class Tilted(nn.Module):
-    """L = 1/2 z^T (D + 10 t w w^T) z at z = 0: w has a part in six leading axes of D and a large one outside."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.curvatures = torch.cat([torch.linspace(10, 5, 6), torch.zeros(34)]).double()
-        self.way = torch.cat([torch.full((6,), 0.3), torch.full((34,), 0.4)]).double()
-        self.z = nn.Parameter(torch.zeros(40, dtype=torch.float64))
         self.t = nn.Parameter(torch.zeros(1, dtype=torch.float64))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -55,9 +33,22 @@ class Tilted(nn.Module):
         return value.expand(len(x), 1)
 
 
-def tilted() -> Objective:
+def rank_one(curvatures: torch.Tensor, way: torch.Tensor) -> Objective:
     x = torch.zeros(1, 1, dtype=torch.float64)
-    return Objective(Tilted(), x, x, loss=lambda out, y: out.mean())
+    return Objective(Rising(curvatures, way), x, x, loss=lambda out, y: out.mean())
+
+
+def rising(size: int = 60) -> Objective:
+    """An axis of no curvature rises from below all others."""
+    curvatures = torch.linspace(0.1, 2, size, dtype=torch.float64)
+    curvatures[0] = 0.0
+    return rank_one(curvatures, torch.eye(size, dtype=torch.float64)[0])
+
+
+def tilted() -> Objective:
+    """What rises has a part in the six leading axes and a large one outside."""
+    curvatures = torch.cat([torch.linspace(10, 5, 6), torch.zeros(34)]).double()
+    return rank_one(curvatures, torch.cat([torch.full((6,), 0.3), torch.full((34,), 0.4)]).double())
 
 
 def dense(objective: Objective, theta: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
