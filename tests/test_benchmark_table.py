@@ -29,5 +29,10 @@ def test_a_density_tells_its_errors_apart():
     assert "trace off by +0.00%" in exact and "standard error" not in exact and "left out" not in exact
 
 
+def test_a_record_without_other_tools_is_left_out(tmp_path):
+    (tmp_path / "tracking.json").write_text(json.dumps({"torch": "2.13.0", "networks": []}))
+    assert benchmark_table(tmp_path).rows == []
+
+
 def test_nothing_recorded_is_said():
     assert "run `make bench`" in str(BenchmarkTable([])) and "make bench" in BenchmarkTable([])._repr_html_()

@@ -109,15 +109,17 @@ def test_the_sizes_of_the_flows_double() -> None:
 
 def test_the_predicate_of_the_line_is_the_coefficient_of_determination() -> None:
     predicate = CLAIMS["SING-C06"].predicates["reproduced"]
-    sizes = np.array([1.0, 2, 4, 8, 16])
+    sizes = np.array([43.0, 81, 146, 291, 594])  # what three classes of ten leave of the doublings
     rng = np.random.default_rng(0)
     labels = ("sixteenth", "eighth", "quarter", "half", "whole")
     verdicts = set()
-    for noise in (0.3, 1, 3, 10, 30):
+    for noise in (10, 40, 100, 400, 1000):
         for sign in (1, -1):
             peaks = 50 + sign * 2 * sizes + noise * rng.standard_normal(5)
             wanted = np.corrcoef(sizes, peaks)[0, 1] ** 2 > 0.95 and np.polyfit(sizes, peaks, 1)[0] > 0
-            found = evaluate(predicate, dict(zip(labels, peaks.tolist(), strict=True)))
+            values = dict(zip(labels, peaks.tolist(), strict=True))
+            values |= {f"n_{label}": size for label, size in zip(labels, sizes.tolist(), strict=True)}
+            found = evaluate(predicate, values)
             assert found.truth == wanted
             verdicts.add(found.truth)
     assert verdicts == {True, False}

@@ -153,6 +153,13 @@ class TestFlow:
         assert measure("opening_curvature", r) == 9
         assert measure("opening_curvature", Record(make_flow(self.LAMBDA[1:]))) == 2
 
+    def test_the_number_of_images_is_what_the_run_was_given(self) -> None:
+        flow = make_flow(self.LAMBDA, images=81)
+        assert measure("number_of_images", Record(flow)) == 81
+        del flow.attrs["data_n"]
+        with pytest.raises(NotRecorded, match="number of images"):
+            measure("number_of_images", Record(flow))
+
     def test_the_time_of_a_loss(self) -> None:
         r = Record(make_flow(np.ones(11)))  # loss 2.3 - 2.2 t, t = 0 to 1
         assert measure("flow_time", r, loss=2.3 - 0.55 * 2.2) == pytest.approx(0.55)

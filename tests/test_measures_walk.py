@@ -222,5 +222,14 @@ def test_the_hessian_taken_apart() -> None:
     assert measure("largest_identity_error", r) == 3e-14
     assert (measure("residual_share", r, of="first"), measure("residual_share", r, of="last")) == (0.8, 0.1)
     assert measure("covariance_alignment", r, of="last") == 0.9
-    with pytest.raises(ValueError, match="'first' or 'last'"):
+    with pytest.raises(ValueError, match="'first', 'last' or 'smallest', got 'middle'"):
         measure("residual_share", r, of="middle")
+    with pytest.raises(ValueError, match="'first' or 'last', got 'smallest'"):
+        measure("covariance_alignment", r, of="smallest")
+
+
+def test_the_smallest_residual_may_lie_before_the_end() -> None:
+    norms = {"residual_norm": ("checkpoint", [4.0, 1.0, 3.0]), "hessian_norm": ("checkpoint", [4.0, 4.0, 4.0])}
+    r = Record(xarray.Dataset(norms))
+    assert measure("residual_share", r, of="smallest") == 0.25
+    assert (measure("residual_share", r, of="first"), measure("residual_share", r, of="last")) == (1.0, 0.75)

@@ -50,8 +50,13 @@ def largest_identity_error(r: Record) -> float:
 
 @register
 def residual_share(r: Record, *, of: str) -> float:
-    """Frobenius norm of the residual relative to the Hessian's at the "first" or the "last" checkpoint."""
-    return _at(r, r["residual_norm"] / r["hessian_norm"], of)
+    """Frobenius norm of the residual relative to the Hessian's (WALK-D13).
+
+    Args:
+        of: the "first" checkpoint, the "last", or the one at which it is "smallest".
+    """
+    shares = r["residual_norm"] / r["hessian_norm"]
+    return float(shares.min()) if of == "smallest" else _at(r, shares, of, "'first', 'last' or 'smallest'")
 
 
 @register
@@ -60,7 +65,7 @@ def covariance_alignment(r: Record, *, of: str) -> float:
     return _at(r, r["alignment"], of)
 
 
-def _at(r: Record, values: np.ndarray, of: str) -> float:
+def _at(r: Record, values: np.ndarray, of: str, choices: str = "'first' or 'last'") -> float:
     if of not in ("first", "last"):
-        raise ValueError(f"of must be 'first' or 'last', got {of!r}")
+        raise ValueError(f"of must be {choices}, got {of!r}")
     return float(values[0 if of == "first" else -1])

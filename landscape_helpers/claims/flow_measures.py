@@ -1,4 +1,4 @@
-"""Measures of a gradient flow: its largest curvature, and the profile of the loss where that peaks."""
+"""Measures of a gradient flow: its images, its largest curvature, and the profile of the loss where that peaks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,21 @@ from .record import Array, NotRecorded, Record
 from .registry import register
 
 NEAR, FAR = 1e-4, 3e-3  # distances between which the exponent is fitted
+
+# The images
+
+
+@register
+def number_of_images(r: Record) -> float:
+    """Number of images whose mean the loss is, n_D: those that are left when classes are dropped (Section 5.4).
+
+    Raises:
+        NotRecorded: the run does not say.
+    """
+    if "data_n" not in r.dataset.attrs:
+        raise NotRecorded("the run does not hold its number of images")
+    return float(r.dataset.attrs["data_n"])
+
 
 # The curvature
 

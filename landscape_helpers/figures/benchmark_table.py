@@ -114,6 +114,8 @@ def benchmark_table(folder: str | Path | None = None) -> BenchmarkTable:
     versions: set[str] = set()
     for file in sorted(base.glob("*.json")):
         record = json.loads(file.read_text("utf-8"))
+        if "rows" not in record:  # a benchmark without other tools to compare with
+            continue
         versions.add(str(record["torch"]))
         rows += [{"benchmark": file.stem, **row} for row in record["rows"]]
     note = f"Processor seconds of one thread, torch {', '.join(sorted(versions))}; ratios carry over, seconds do not."
