@@ -63,8 +63,8 @@ class Chapter:
         return card(figure_id, live=(self.profile, self.seeds))
 
     def ledger(self) -> LedgerTable:
-        """The paper's claims and checks with their verdicts, at the highest scale stored for each."""
-        return LedgerTable(rows=ledger(paper=self.paper, store=self.store))
+        """The paper's claims, its checks folded, with their verdicts at the highest scale stored for each."""
+        return LedgerTable(rows=ledger(paper=self.paper, store=self.store), folded=True)
 
     def configurations(self) -> RunsTable:
         """Every run of the paper, with its scale, its seeds and how it ended."""

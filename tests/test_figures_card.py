@@ -15,10 +15,10 @@ from PIL import Image
 
 from landscape_helpers.catalogue import load_catalogue
 from landscape_helpers.claims import ledger
-from landscape_helpers.figures import draw, evidence
+from landscape_helpers.figures import card_html, draw, evidence
 from landscape_helpers.figures.card import Card, card
 from landscape_helpers.figures.card_checks import checks_table
-from landscape_helpers.figures.card_html import pictures
+from landscape_helpers.figures.card_html import MANY_CHECKS, pictures
 from landscape_helpers.figures.image import DPI, png, webp
 from landscape_helpers.store import Store
 
@@ -120,6 +120,28 @@ def test_every_check_is_a_row_with_the_ledgers_verdict_and_range(cnn):
             assert f"<code>{name}</code>" in line
             if np.isfinite(values["median"]):
                 assert f"{values['median']:.3g}".replace("-", "\u2212") in line
+
+
+def test_many_checks_are_folded_and_few_are_not(cnn, store):
+    checks = len(load_catalogue().figure("GO-F02").checks)
+    head, fold = cnn.html.split(f"<summary>The {checks} checks")
+    assert "GO-F02-1<" in fold and "GO-F02-1<" not in head
+    assert "lh-badge" in head, "the verdicts' counts stand above the fold"
+    fill(store, "resnet34", "laptop", (0,))
+    few = card("GO-F09", store=store).html
+    assert 0 < len(load_catalogue().figure("GO-F09").checks) <= MANY_CHECKS
+    assert "checks, with what" not in few and "GO-F09-1<" in few
+
+
+def test_a_comparison_of_many_lists_them_in_a_fold(store, monkeypatch):
+    fill(store, "cnn", "laptop", (0,))
+    fill(store, "cnn-batchnorm", "laptop", (0,))
+    for many in (1, 2):
+        monkeypatch.setattr(card_html, "MANY_FINDINGS", many)
+        html = card("GO-X01", store=store).html
+        three = html[html.index("lh-three") : html.index("Verdict")]
+        assert three.count("<li>") == (0 if many == 1 else 2)
+        assert ("measured in each of the 2 settings" in html) == (many == 1)
 
 
 def cnn_folders(shown: Card) -> list[str]:

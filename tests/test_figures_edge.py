@@ -136,6 +136,20 @@ def test_runs_that_are_absent_are_named_with_the_reason() -> None:
         draw("SING-F99", {})
 
 
+def test_what_many_settings_come_to_is_counted() -> None:
+    settings = {f"vgg16-relu-{rate}": (edge_run(0, lr=lr), edge_run(1, lr=lr)) for rate, lr in
+                (("0.003", 0.003), ("0.001", 0.001), ("0.0003", 0.0003))}  # fmt: skip
+    heights = [np.median([float(d["rho"].max("stop")[int(d.attrs["n_classes"]) - 2]) for d in pair]) for pair in
+               settings.values()]  # fmt: skip
+    above, beyond = sum(h > 0.7 for h in heights), sum(h > 1 for h in heights)
+    lead = findings("SING-F01", settings)[0]
+    assert f"the last top pair rises above 0.7 in {above} of 3 settings and above 1 in {beyond}" in lead
+    changes = [np.median([float(d["change_top"].values[d["rho"].values[:, int(d.attrs["n_classes"]) - 2] > 0.7].mean())
+                          for d in pair]) for pair in settings.values()]  # fmt: skip
+    told = findings("SING-T01", settings)[0]
+    assert f"positive in {sum(c > 0 for c in changes)} of them and negative in {sum(c < 0 for c in changes)}" in told
+
+
 def test_seeds_may_come_stacked() -> None:
     listed = data("entry")
     stacked = xarray.concat(

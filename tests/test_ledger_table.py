@@ -118,6 +118,17 @@ def test_claims_stand_together_under_their_own_heading() -> None:
     assert "The paper's claims as a whole" in page.text
 
 
+def test_in_a_chapter_the_claims_stand_open_and_every_check_is_in_the_fold() -> None:
+    rows = [row("A", "partly"), row("C", "partly", kind="claim"), row("B", "reproduced")]
+    table = LedgerTable(rows=rows, folded=True)
+    page = table._repr_html_()
+    assert not Outline(page).open
+    before, fold = page.split("<summary>The 2 checks")
+    assert 'id="C"' in before and 'id="A"' not in before
+    assert 'id="A"' in fold and 'id="B"' in fold and 'id="C"' not in fold
+    assert "all 3" in before, "what is chosen from is all of them"
+
+
 def test_the_real_ledger_is_shown_whole() -> None:
     table = LedgerTable(paper="GO")
     assert {f"GO-C0{k}" for k in range(1, 8)} <= {r["id"] for r in table.rows}

@@ -24,6 +24,8 @@ from .words import alt_text, data_table, findings
 
 # Pictures in a folded part are looked at less: they are stored smaller.
 FOLDED_DPI = 110
+# Longer lists of findings, and longer tables of checks, are folded: what they come to stands in the verdicts.
+MANY_FINDINGS, MANY_CHECKS = 6, 3
 
 
 def card_html(
@@ -39,9 +41,7 @@ def card_html(
     picture = _pictures(shown, images) if shown and images else empty
     parts = [picture, f"<figcaption>{caption}</figcaption>", _three(figure, shown, reason)]
     if shown is not None:
-        # A table in the picture is a table in the page too, for those who read it by ear or copy from it.
-        parts.append(data_table(figure.id, shown.runs))
-        parts += [checks_table(shown.rows), _scale(shown), _provenance(shown)]
+        parts += [_every_finding(shown), _table(shown), _checks(shown), _scale(shown), _provenance(shown)]
     if here is not None:
         parts.append(_folded(here))
     return f'<figure class="lh-card" id="{escape(figure.id)}"><style>{STYLE}</style>{"".join(parts)}</figure>'
@@ -85,11 +85,41 @@ def _three(figure: Figure, shown: Evidence | None, reason: str) -> str:
 
 
 def _findings(evidence: Evidence) -> str:
-    """One paragraph; for a comparison its first sentence, then one line a network."""
-    sentences = [escape(sentence) for sentence in findings(evidence.figure.id, evidence.runs)]
+    """One paragraph; for a comparison its first sentence, then one line a network where these are few."""
+    first, *others = _sentences(evidence)
     if not evidence.compares:
-        return f"<p>{' '.join(sentences)}</p>"
-    return f"<p>{sentences[0]}</p><ul>{''.join(f'<li>{sentence}</li>' for sentence in sentences[1:])}</ul>"
+        return f"<p>{' '.join([first, *others])}</p>"
+    return f"<p>{first}</p>" if len(others) > MANY_FINDINGS else f"<p>{first}</p>{_list(others)}"
+
+
+def _table(evidence: Evidence) -> str:
+    """A table in the picture is a table in the page too, for those who read it by ear or copy from it."""
+    table = data_table(evidence.figure.id, evidence.runs)
+    return f"<details><summary>The picture as a table</summary>{table}</details>" if table else ""
+
+
+def _every_finding(evidence: Evidence) -> str:
+    """The lines of a comparison of many, in the width of the card."""
+    others = _sentences(evidence)[1:]
+    if not evidence.compares or len(others) <= MANY_FINDINGS:
+        return ""
+    summary = f"What was measured in each of the {len(others)} settings"
+    return f"<details><summary>{summary}</summary>{_list(others)}</details>"
+
+
+def _sentences(evidence: Evidence) -> list[str]:
+    return [escape(sentence) for sentence in findings(evidence.figure.id, evidence.runs)]
+
+
+def _list(sentences: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{sentence}</li>' for sentence in sentences)}</ul>"
+
+
+def _checks(evidence: Evidence) -> str:
+    table = checks_table(evidence.rows)
+    if len(evidence.rows) <= MANY_CHECKS:
+        return table
+    return f"<details><summary>The {len(evidence.rows)} checks, with what was expected</summary>{table}</details>"
 
 
 def _block(block: tuple[str, str]) -> str:
@@ -150,7 +180,8 @@ def _compact(value: object) -> str:
 
 def _folded(here: Evidence) -> str:
     summary = f"The same figure computed for this page, at {escape(here.scale)}"
-    body = f"{_pictures(here, pictures(here, FOLDED_DPI))}{_findings(here)}{checks_table(here.rows)}{_provenance(here)}"
+    words = f"{_findings(here)}{_every_finding(here)}"
+    body = f"{_pictures(here, pictures(here, FOLDED_DPI))}{words}{checks_table(here.rows)}{_provenance(here)}"
     return f"<details><summary>{summary}</summary>{body}</details>"
 
 

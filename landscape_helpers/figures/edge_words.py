@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..claims.edge_measures import (
+    EDGE,
     concentration,
     curvature_rise,
     edge_time,
     max_rho,
+    partial_change,
     prediction_error,
     rho_gap,
     share_with_edge_count,
@@ -34,11 +36,49 @@ Told = tuple[str, Callable[[Records], list[str]]]
 
 
 def findings(figure_id: str, runs: Runs) -> list[str]:
-    """What a figure is about, then one sentence a run, a setting or a row with what was measured."""
+    """What a figure is about and, of many settings, what they come to; then one sentence a run, setting or row."""
     records = select(figure_id, runs)
     lead, told = WORDS[figure_id]
+    if figure_id in SUMS:
+        lead = f"{lead} {SUMS[figure_id](records)}"
     missed = unconverged(records.values())
     return [lead, *(f"{sentence.rstrip('.')}." for sentence in told(records)), *([missed] if missed else [])]
+
+
+def _ratios_in_all(records: Records) -> str:
+    last, first = (_medians(records, max_rho, pair=pair) for pair in ("last top", "first bulk"))
+    counts = [sum(value > bound for value in pair) for pair in (last, first) for bound in (EDGE, 1)]
+    return (
+        f"In the median of its seeds the last top pair rises above {EDGE:g} in {counts[0]} of {len(records)} settings "
+        f"and above 1 in {counts[1]}, the first bulk pair in {counts[2]} and {counts[3]}."
+    )
+
+
+def _projections_in_all(records: Records) -> str:
+    ratios = [value for value in _medians(records, concentration) if np.isfinite(value)]
+    longer = sum(value > 1 for value in ratios)
+    return (
+        f"{len(ratios)} of {len(records)} settings reach the edge; from there on the top part is the longer one in "
+        f"{longer} of them, in the median of stops and seeds."
+    )
+
+
+def _table_in_all(records: Records) -> str:
+    top, bulk = (
+        [value for value in _medians(records, partial_change, of=part) if np.isfinite(value)]
+        for part in ("top", "bulk")
+    )
+    return (
+        f"{len(top)} of {len(records)} settings have three stops on the edge or more. The mean change along the top "
+        f"part is positive in {sum(v > 0 for v in top)} of them and negative in {sum(v < 0 for v in top)}, that along "
+        f"the bulk part negative in {sum(v < 0 for v in bulk)}."
+    )
+
+
+def _medians(records: Records, measure: Callable[..., float], **options: Any) -> list[float]:
+    """Of every setting, over the seeds in which there is a value."""
+    values = [np.asarray(record.measured(measure, **options)) for record in records.values()]
+    return [float(np.median(v[np.isfinite(v)])) if np.isfinite(v).any() else float("nan") for v in values]
 
 
 def _ratios(records: Records) -> list[str]:
@@ -231,4 +271,10 @@ WORDS: dict[str, Told] = {
     "SING-X02": ("Largest eigenvalue, stability ratios and loss from two initialisations.", _starts),
     "SING-X03": ("What the second order predicts of a step along the top part, against what was measured.", _predicted),
     "SING-X04": ("The largest Hessian eigenvalue by the paper's rule and by Runge-Kutta's method.", _integrators),
+}
+
+SUMS: dict[str, Callable[[Records], str]] = {
+    "SING-F01": _ratios_in_all,
+    "SING-F03": _projections_in_all,
+    "SING-T01": _table_in_all,
 }

@@ -71,12 +71,20 @@ class LedgerTable:
         profile: "smoke", "laptop" or "paper"; None takes for each row the highest scale at which its runs are stored.
         paper: a paper's key, such as "GO"; None for all.
         rows: rows as :func:`landscape_helpers.claims.ledger` gives them, in place of those of the stored results.
+        folded: show the claims of whole papers, and fold the checks of single figures, which stand on these figures'
+            cards too.
     """
 
     def __init__(
-        self, profile: str | None = None, paper: str | None = None, *, rows: Sequence[Row] | None = None
+        self,
+        profile: str | None = None,
+        paper: str | None = None,
+        *,
+        rows: Sequence[Row] | None = None,
+        folded: bool = False,
     ) -> None:
         self.rows = list(ledger(profile, paper) if rows is None else rows)
+        self.folded = folded
         self.titles = {figure.id: figure.title for figure in load_catalogue().figures.values()}
 
     @property
@@ -92,13 +100,20 @@ class LedgerTable:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
+        tables = self._table(self.rows)
+        if self.folded:
+            checks = [row for row in self.rows if row["kind"] != "claim"]
+            summary = f"The {len(checks)} checks of single figures, which stand on their cards too"
+            fold = f"<details><summary>{summary}</summary>{self._table(checks)}</details>"
+            tables = self._table([row for row in self.rows if row["kind"] == "claim"]) + fold
+        style = f"<style>{STYLE}{_filter_rules()}</style>"
+        return f'<div class="lh-ledger">{style}{self._filter()}{tables}</div>'
+
+    def _table(self, rows: Sequence[Row]) -> str:
         head = "".join(f'<th scope="col">{column}</th>' for column in COLUMNS)
-        body = "".join(self._group(title, list(rows)) for title, rows in groupby(self.rows, key=self._heading))
-        return (
-            f'<div class="lh-ledger"><style>{STYLE}{_filter_rules()}</style>{self._filter()}'
-            f"<table><caption hidden>Claims, verdicts and measurements</caption>"
-            f"<thead><tr>{head}</tr></thead>{body}</table></div>"
-        )
+        body = "".join(self._group(title, list(group)) for title, group in groupby(rows, key=self._heading))
+        caption = "<caption hidden>Claims, verdicts and measurements</caption>"
+        return f"<table>{caption}<thead><tr>{head}</tr></thead>{body}</table>"
 
     def _heading(self, row: Row) -> str:
         """The heading a row stands under: its figure, or that it is a claim of the whole paper."""
