@@ -33,7 +33,8 @@ regress: $(READY)  ## execute the chapters, compare their numbers with the recor
 	$(BIN)/python -m landscape_helpers regress $(ARGS)
 
 bench: $(READY) $(PEERS)/.ready  ## the benchmarks, those against public tools with these in an environment of their own
-	@set -e; for name in correlation_overhead step_losses tracking explorer_latency; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py; done
+	@set -e; for name in correlation_overhead step_losses explorer_latency; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py; done
+	@echo "== tracking"; $(BIN)/python benchmarks/tracking.py --json $(RECORDED)/tracking.json
 	@set -e; for name in eigenpairs surfaces density_trace; do echo "== $$name"; \
 	  $(PEERS)/bin/python benchmarks/$$name.py --json $(RECORDED)/$$name.json; done
 
