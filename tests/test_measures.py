@@ -146,6 +146,10 @@ class TestCorrelation:
         assert measure("transition_epoch", record(DOWN), direction="down") == 30
         assert math.isnan(measure("transition_epoch", record(DOWN), direction="up"))
         assert measure("transition_epoch", record(UP), direction="up") == 120
+        assert measure("transition_epoch", record(DOWN), direction="down", until=1000) == 30
+        assert math.isnan(measure("transition_epoch", record(DOWN), direction="up", until=300))
+        with pytest.raises(NotRecorded, match="does not reach epoch 1,000"):
+            measure("transition_epoch", Record(record(DOWN).dataset, planned_steps=399), direction="up", until=1000)
         assert measure("lasting_changes", record(UP)) == 1
         assert (measure("opening_sign", record(UP)), measure("closing_sign", record(UP))) == (-1, 1)
         assert measure("phase_mean", record(UP), direction="up", side="before") == pytest.approx(-0.9)

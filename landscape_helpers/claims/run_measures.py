@@ -87,9 +87,20 @@ def oscillating_share(r: Record, *, below: float = 0.0, layer: str | None = None
 
 
 @register
-def transition_epoch(r: Record, *, direction: str) -> float:
-    """Epoch of the first lasting sign change (GO-D11, see :mod:`.phases`), "up" (- to +) or "down" (+ to -)."""
-    return turn_of(curve_of(r), direction)
+def transition_epoch(r: Record, *, direction: str, until: float | None = None) -> float:
+    """Epoch of the first lasting sign change (GO-D11, see :mod:`.phases`), "up" (- to +) or "down" (+ to -).
+
+    Args:
+        until: the epoch up to which a change is accepted.
+
+    Raises:
+        NotRecorded: the run was planned to end before ``until`` and has not changed its sign: whether it would have
+            is open.
+    """
+    turn = turn_of(curve_of(r), direction)
+    if math.isnan(turn) and until is not None:
+        r.reaches(int(until))
+    return turn
 
 
 @register
