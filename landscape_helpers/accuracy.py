@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from .objective import Objective
+from .predictions import right_predictions
 
 
 def accuracy_on(objective: Objective, theta: torch.Tensor, x: torch.Tensor, y: torch.Tensor, batch: int = 500) -> float:
@@ -24,15 +25,17 @@ def accuracy_on(objective: Objective, theta: torch.Tensor, x: torch.Tensor, y: t
     Args:
         objective: whose model and BatchNorm statistics are used; it stays as it is.
         theta: the point (P,).
-        x: inputs (n, ...).
-        y: class indices (n,).
+        x: inputs (n, ...); numbers where the objective's inputs are, which are taken in its floating type, and as they
+            are, tokens for instance, where its are integers.
+        y: class indices (n,), or (n, d1, ...) for outputs (n, C, d1, ...); the share is that of all labels.
         batch: images a pass; only memory and speed depend on it.
 
     Returns:
         A number from 0 to 1.
 
     Raises:
-        ValueError: theta of another length than P; no samples, or x and y of different length; ``batch`` below 1.
+        ValueError: theta of another length than P; no samples, or x and y of different length; ``batch`` below 1;
+            labels of another shape than the predictions, or outputs of fewer than two classes.
     """
     if theta.shape != (objective.parameters,):
         raise ValueError(f"theta must have shape ({objective.parameters},), got {tuple(theta.shape)}")
@@ -54,7 +57,8 @@ def accuracy_on(objective: Objective, theta: torch.Tensor, x: torch.Tensor, y: t
             model(objective.samples()[0])
         model.eval()
         right = 0
+        dtype = objective.dtype if next(objective.weighted())[1].is_floating_point() else None
         for inputs, labels in zip(x.split(batch), y.split(batch), strict=True):
-            outputs = model(inputs.to(objective.device, objective.dtype))
-            right += int((outputs.argmax(-1).cpu() == labels).sum())
-    return right / len(y)
+            outputs = model(inputs.to(objective.device, dtype))
+            right += int(right_predictions(outputs, labels).sum())
+    return right / y.numel()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from .objective import Objective
+from .objective_checks import check_single
 
 
 class MiniBatches:
@@ -21,7 +22,8 @@ class MiniBatches:
         seed: of the order.
 
     Raises:
-        ValueError: a batch size out of range, or an objective whose BatchNorm needs all samples at once.
+        ValueError: a batch size out of range, an objective whose BatchNorm needs all samples at once, or a last batch
+            of one sample that BatchNorm cannot take.
     """
 
     def __init__(self, objective: Objective, batch_size: int, seed: int = 0) -> None:
@@ -36,6 +38,9 @@ class MiniBatches:
             )
         self.objective, self.batch_size, self.seed = objective, int(batch_size), seed
         self._x, self._y = objective.samples()
+        if objective.n % self.batch_size == 1 or self.batch_size == 1:
+            alone = self._x[:1].contiguous(memory_format=objective.layout)
+            check_single(objective.model, alone, objective.n, self.batch_size)
 
     def epoch(self, epoch: int) -> Iterator[torch.Tensor]:
         """The batches of an epoch as index vectors, a function of seed and epoch alone: a run can be resumed."""

@@ -12,22 +12,20 @@ never touched.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from .layers import Layer, layers_of, trainable_parameters
-
-LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-
-LOSSES: dict[str, LossFunction] = {
-    "cross_entropy": nn.functional.cross_entropy,
-    "mse": nn.functional.mse_loss,
-}
-BATCHNORM_POLICIES = ("batch", "whole", "frozen")
+from .objective_arguments import BATCHNORM_POLICIES as BATCHNORM_POLICIES
+from .objective_arguments import LOSSES as LOSSES
+from .objective_arguments import LossFunction, check_arguments
+from .objective_checks import check_evaluation, check_single, check_unwritten, copy_of, undisturbed, version
+from .predictions import right_predictions
+from .twice_differentiable import TwiceDifferentiable, replace_weight_norm
 
 
 @dataclass
@@ -50,17 +48,35 @@ class Objective:
 
     The model is copied once, here: the caller's model keeps its parameters, buffers, mode, gradients and hooks bit
     for bit, whatever is called afterwards and whether or not it raises. Later changes to the caller's model do
-    not reach the objective either.
+    not reach the objective either. The data are copied too, without their autograd history. Forward hooks come along
+    with the model and fire at every evaluation of the copy: what they write to outside the model, such as a list they
+    append to, stays the caller's; remove them before where that is not wanted.
+
+    Curvature needs a second derivative of every operation. In the copy, ``parametrizations.weight_norm`` is computed
+    from plain operations, because PyTorch's second derivative of it is wrong, and Hessian products take attention in
+    its plain form, because the fused kernels have none; both change values by rounding only. Any other operation
+    without one is named by a ValueError (:mod:`~landscape_helpers.twice_differentiable`).
+
+    It is tried on two samples when it is made (a callable with micro-batches also on the first and the last of them),
+    without a trace in its buffers, in ``counts`` or in torch's random numbers. Copies (:func:`copy.deepcopy`,
+    :mod:`pickle`) are objectives of their own.
 
     Args:
         model: any ``torch.nn.Module``; theta holds its parameters that require a gradient, flattened in the order of
             ``named_parameters()``, shared parameters once.
-        x: inputs (n, ...), handed to the model in slices along the first axis.
-        y: targets (n, ...).
-        loss: ``"cross_entropy"`` (y: class indices), ``"mse"``, or a callable ``(outputs, targets) -> scalar`` that
-            *averages* over its batch.
+        x: inputs (n, ...), one tensor, handed to the model in slices along the first axis.
+        y: targets (n, ...), one tensor.
+        loss: ``"cross_entropy"`` (y: class indices or probabilities), ``"mse"`` (y: of the shape of the outputs), or a
+            callable ``(outputs, targets) -> scalar``. With micro-batches a callable must be a plain average over
+            samples, one term a sample and each with the weight 1 / (samples in the batch): micro-batches are averaged
+            by their number of samples. A sum, class weights or ignored labels under ``reduction="mean"`` divide by
+            something else, and the value would depend on ``batch_size``: that is refused where the first and the last
+            micro-batch show it. ``torch.nn.functional.cross_entropy`` as a callable leaves out labels of -100. A
+            regulariser belongs in the model's outputs: one that a callable computes from the caller's
+            ``model.parameters()`` is a constant here, for the objective moves its own copy of them.
         batch_size: images a pass; None takes all n at once. The order is fixed, and a short last micro-batch
-            counts for what it holds, so without BatchNorm the value changes only memory, speed and rounding.
+            counts for what it holds, so without BatchNorm, and with a loss that is a plain average over samples, it
+            changes only memory, speed and rounding.
         batchnorm: what BatchNorm normalises with. The gradient-oscillation paper does not say which it used.
 
             - ``"batch"`` (default, as in ordinary training): mean and variance of the micro-batch, differentiated
@@ -75,9 +91,13 @@ class Objective:
     :meth:`views`.
 
     Raises:
-        ValueError: no trainable parameter; no data; x and y of different length; under the cross-entropy a model that
-            returns no tensor, or labels out of its range; an unknown loss or BatchNorm policy; a batch size below 1;
-            ``batchnorm="whole"`` with micro-batches.
+        TypeError: a model that is no module, x or y that is not one tensor, a loss that cannot be called.
+        ValueError: no trainable parameter; a model that cannot be copied; no data; x and y of different length; a
+            model or a loss that fails on the data; targets that do not fit the outputs; labels out of range; a loss
+            that returns no single number, or with micro-batches is no plain average; a model or a loss that writes to
+            its inputs or draws random numbers; an unknown loss or BatchNorm policy; a batch size below 1;
+            ``batchnorm="whole"`` with micro-batches; a last micro-batch of one sample that BatchNorm cannot take.
+            The evaluations raise it too where a later forward pass writes to its inputs.
     """
 
     def __init__(
@@ -91,33 +111,46 @@ class Objective:
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        loss_function = check_arguments(model, x, y, loss, batch_size, batchnorm)
         first = trainable_parameters(model)[0][1]
         self.device = torch.device(device) if device is not None else first.device
         self.dtype = dtype or first.dtype
         self.n = len(x)
         self.batchnorm = batchnorm
-        self.loss_function = _check(x, y, loss, batch_size, batchnorm)
         self.batch_size = min(batch_size or self.n, self.n)
         self.counts = Counts()
 
-        self.model = copy.deepcopy(model).to(device=self.device, dtype=self.dtype)
+        self.model = copy_of(model).to(device=self.device, dtype=self.dtype)
+        replace_weight_norm(self.model)
         _set_mode(self.model, batchnorm)
         self.layers: tuple[Layer, ...] = layers_of(self.model)
         self.weights = [p for _, p in trainable_parameters(self.model)]
         self.parameters = sum(p.numel() for p in self.weights)
         self._flat = torch.cat([p.detach().reshape(-1) for p in self.weights])
         self._theta = self._flat.clone()
-        # The parameters become views of one flat vector: moving to a new theta is one copy.
+        self._attach()
+
+        given, x, y = (x, y), x.detach(), y.detach()
+        x = x.to(self.device, self.dtype) if x.is_floating_point() else x.to(self.device)
+        self.layout = _layout(x, self.model)
+        x = _own(x.contiguous(memory_format=self.layout), given)
+        y = _own(y.to(self.device, self.dtype) if y.is_floating_point() else y.to(self.device), given)
+        self._batches = list(zip(x.split(self.batch_size), y.split(self.batch_size), strict=True))
+        self._versions = version(x), version(y)
+        if len(self._batches[-1][0]) == 1:
+            check_single(self.model, self._batches[-1][0], self.n, self.batch_size)
+        self.loss_function = check_evaluation(self.model, loss_function, self._batches, y, isinstance(loss, str))
+
+    def _attach(self) -> None:
+        """Make the parameters views of one flat vector: moving to a new theta is one copy."""
         for weight, view in zip(self.weights, self.views(self._flat), strict=True):
             weight.data = view
 
-        x = x.to(self.device, self.dtype) if x.is_floating_point() else x.to(self.device)
-        self.layout = _layout(x, self.model)
-        x = x.contiguous(memory_format=self.layout)
-        y = y.to(self.device, self.dtype) if y.is_floating_point() else y.to(self.device)
-        self._batches = list(zip(x.split(self.batch_size), y.split(self.batch_size), strict=True))
-        if loss == "cross_entropy":
-            self._check_outputs(y)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Copies and unpickled objectives: there the parameters have memory of their own, which no move would reach."""
+        self.__dict__.update(state)
+        self._attach()
+        self._versions = version(self._batches[0][0]), version(self._batches[0][1])
 
     @property
     def theta(self) -> torch.Tensor:
@@ -158,10 +191,11 @@ class Objective:
             weight.grad = view
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         try:
-            for w, x, y in self.weighted():
-                value = self.loss_function(self.model(x), y)
-                (w * value).backward()
-                total += w * value.detach()
+            with torch.enable_grad():
+                for w, x, y in self.weighted():
+                    value = self.loss_function(self.model(x), y)
+                    (w * value).backward()
+                    total += w * value.detach()
         finally:
             for weight in self.weights:
                 weight.grad = None
@@ -176,26 +210,31 @@ class Objective:
 
         Returns:
             ``H v`` in the shape of v. For ReLU networks this is the Hessian of the smooth piece that theta lies in.
+
+        Raises:
+            ValueError: theta or v of the wrong shape; an operation of the model or the loss that has no second
+                derivative in PyTorch, by its name.
         """
         columns = self._check_vectors(v)
         self.move(theta)
         self.counts.products += columns.shape[1]
         result = torch.zeros(self.parameters, columns.shape[1], dtype=self.dtype, device=self.device)
-        for w, x, y in self.weighted():
-            value = w * self.loss_function(self.model(x), y)
-            gradient = _flatten(
-                torch.autograd.grad(value, self.weights, create_graph=True, allow_unused=True), self.weights
-            )
-            if not gradient.requires_grad:
-                continue  # this micro-batch is affine in theta: it has no curvature
-            for j in range(columns.shape[1]):
-                product = torch.autograd.grad(
-                    gradient @ columns[:, j],
-                    self.weights,
-                    retain_graph=j + 1 < columns.shape[1],
-                    allow_unused=True,
+        with TwiceDifferentiable(), torch.enable_grad():
+            for w, x, y in self.weighted():
+                value = w * self.loss_function(self.model(x), y)
+                gradient = _flatten(
+                    torch.autograd.grad(value, self.weights, create_graph=True, allow_unused=True), self.weights
                 )
-                result[:, j] += _flatten(product, self.weights)
+                if not gradient.requires_grad:
+                    continue  # this micro-batch is affine in theta: it has no curvature
+                for j in range(columns.shape[1]):
+                    product = torch.autograd.grad(
+                        gradient @ columns[:, j],
+                        self.weights,
+                        retain_graph=j + 1 < columns.shape[1],
+                        allow_unused=True,
+                    )
+                    result[:, j] += _flatten(product, self.weights)
         return result.reshape(v.shape)
 
     def outputs(self, theta: torch.Tensor) -> torch.Tensor:
@@ -203,14 +242,21 @@ class Objective:
         self.move(theta)
         self.counts.forward += 1
         with torch.no_grad():
-            return torch.cat([self.model(x) for x, _ in self._batches])
+            return torch.cat([self.model(x) for _, x, _ in self.weighted()])
 
     def accuracy(self, theta: torch.Tensor) -> float:
-        """The share of samples whose largest output (last axis) is their label; y must hold class indices."""
+        """The share of labels that are the largest output over the classes, from 0 to 1.
+
+        The classes are axis 1 of the outputs, as for the cross-entropy: outputs (n, C) take targets (n,), outputs
+        (n, C, d1, ...) targets (n, d1, ...), all of which count.
+
+        Raises:
+            ValueError: targets that are no class indices or not of the predictions' shape, fewer than two classes.
+        """
         _, labels = self.samples()
         if labels.is_floating_point():
             raise ValueError(f"accuracy needs class indices as targets, got targets of dtype {labels.dtype}")
-        return float((self.outputs(theta).argmax(-1) == labels).double().mean())
+        return float(right_predictions(self.outputs(theta), labels).double().mean())
 
     def __repr__(self) -> str:
         return (
@@ -222,6 +268,8 @@ class Objective:
         """(share of the samples, x, y) of each micro-batch, in order."""
         for x, y in self._batches:
             yield len(x) / self.n, x, y
+        first = self._batches[0]
+        check_unwritten(self.model, self._versions == (version(first[0]), version(first[1])))
 
     def samples(self) -> tuple[torch.Tensor, torch.Tensor]:
         """All inputs (n, ...) and targets (n, ...) in order; copies of them only where there are several micro-batches.
@@ -249,42 +297,11 @@ class Objective:
         columns = v if v.dim() == 2 else v[:, None]
         return columns.detach().to(self.device, self.dtype)
 
-    def _check_outputs(self, y: torch.Tensor) -> None:
-        """Refuse a model without one output a class, and labels beyond its outputs; errors deep in a run say less."""
-        with torch.no_grad():
-            outputs = self.model(self._batches[0][0])
-        if not isinstance(outputs, torch.Tensor):
-            raise ValueError(
-                f"{type(self.model).__name__} returns a {type(outputs).__name__} where the loss takes one tensor: wrap "
-                "it in a module that returns the outputs of the classes alone"
-            )
-        if y.is_floating_point():
-            return  # class probabilities
-        width = outputs.shape[1]
-        low, high = int(y.min()), int(y.max())
-        if low < 0 or high >= width:
-            raise ValueError(f"labels run from {low} to {high}, but the model has {width} outputs (0 to {width - 1})")
 
-
-def _check(
-    x: torch.Tensor, y: torch.Tensor, loss: str | LossFunction, batch_size: int | None, batchnorm: str
-) -> LossFunction:
-    if len(x) == 0 or len(x) != len(y):
-        raise ValueError(f"x and y must hold the same number of samples, at least one: got {len(x)} and {len(y)}")
-    if x.is_floating_point() and not bool(torch.isfinite(x).all()):
-        raise ValueError("x holds NaN or infinite values: clean or drop those samples first")
-    if isinstance(loss, str) and loss not in LOSSES:
-        raise ValueError(f"unknown loss {loss!r}: expected one of {sorted(LOSSES)} or a callable")
-    if batchnorm not in BATCHNORM_POLICIES:
-        raise ValueError(f"unknown batchnorm policy {batchnorm!r}: expected one of {list(BATCHNORM_POLICIES)}")
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1 or None for the whole set, got {batch_size}")
-    if batchnorm == "whole" and batch_size is not None and batch_size < len(x):
-        raise ValueError(
-            f"batchnorm='whole' needs all {len(x)} samples in one pass, got batch_size={batch_size}: "
-            "pass batch_size=None, or choose batchnorm='batch'"
-        )
-    return LOSSES[loss] if isinstance(loss, str) else loss
+def _own(tensor: torch.Tensor, given: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """The tensor, copied where it shares the caller's memory, who may write to it later."""
+    storages = {t.untyped_storage().data_ptr() for t in given}
+    return tensor.clone() if tensor.untyped_storage().data_ptr() in storages else tensor
 
 
 def _layout(x: torch.Tensor, model: nn.Module) -> torch.memory_format:
@@ -295,9 +312,9 @@ def _layout(x: torch.Tensor, model: nn.Module) -> torch.memory_format:
     if x.dim() != 4:
         return torch.contiguous_format
     try:
-        with torch.no_grad():
-            model(x[:2].contiguous(memory_format=torch.channels_last))
-    except (RuntimeError, ValueError):
+        with undisturbed(model, x.device):
+            model(x[:2].contiguous(memory_format=torch.channels_last).clone())
+    except Exception:  # whatever it raises: what is wrong with the usual layout too is said by the trial on it
         return torch.contiguous_format
     return torch.channels_last
 

@@ -123,12 +123,27 @@ def test_a_spent_budget_is_reported_and_not_hidden():
         ({"which": "LM"}, "which must be 'LA'"),
         ({"start": torch.zeros(3, dtype=torch.float64)}, "start must be a non-zero finite vector"),
         ({"start": torch.ones(2, dtype=torch.float64)}, r"start must have shape \(3,\)"),
+        ({"tol": -1.0}, "tol must be above 0, got -1.0"),
+        ({"tol": float("nan")}, "tol must be above 0, got nan"),
+        ({"max_products": -5}, r"max_products must be at least k \+ 1 = 2: each pair takes one, got -5"),
+        ({"k": 2, "max_products": 2}, r"max_products must be at least k \+ 1 = 3: each pair takes one, got 2"),
+        ({"k": 3, "max_products": 2}, "max_products must be at least k = 3: each pair takes one, got 2"),
     ],
 )
 def test_bad_input_is_refused(change, message):
     objective, _ = quadratic(torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
     with pytest.raises(ValueError, match=message):
         top_eigenpairs(objective, objective.theta, **({"k": 1} | change))
+    if "which" not in change:
+        with pytest.raises(ValueError, match=message):
+            both_ends(objective, objective.theta, **({"k": 1} | change))
+    assert objective.counts.products == 0
+
+
+def test_all_pairs_fit_a_budget_of_as_many_products():
+    objective, _ = quadratic(torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
+    pairs = top_eigenpairs(objective, objective.theta, 3, max_products=3)
+    np.testing.assert_allclose(pairs.values, [3.0, 2.0, 1.0], rtol=1e-10)
 
 
 @pytest.mark.parametrize("k", [1, 4, 50])

@@ -155,6 +155,16 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_plain_double_backward_is_the_derivative_of_the_gradient(name):
+    """By differences of gradients: what the other tests take for the truth has no second derivative wrong."""
+    objective = objective_of(name)
+    theta, V = objective.theta, vectors_for(objective)
+    h = 1e-6
+    differences = [(objective.gradient(theta + h * v) - objective.gradient(theta - h * v)) / (2 * h) for v in V.T]
+    assert relative(objective.hvp(theta, V), torch.stack(differences, 1)) < 1e-7
+
+
+@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("memory", [None, 0])
 def test_products_are_those_of_plain_double_backward(name, memory):
     objective = objective_of(name)
@@ -288,6 +298,19 @@ def test_the_memory_budget_is_kept_and_given_back(name):
     whole.release()
     assert whole.held == 0
     assert relative(whole.product(V), truth) < 1e-12
+
+
+def test_what_two_layers_share_and_what_the_first_never_needs_is_held_once_or_not():
+    """A ReLU's output is the next layer's input; the loss's gradient behind the first convolution is asked for once."""
+    x, y = torch.randn(10, 1, 8, 8), torch.randint(3, (10,))
+    images, activations, outputs = 10 * 64 * 4, 10 * 4 * 36 * 4, 10 * 3 * 4
+    for middle in (nn.ReLU(), nn.Identity()):
+        model = nn.Sequential(nn.Conv2d(1, 4, 3), middle, nn.Flatten(), nn.Linear(4 * 36, 3))
+        objective = Objective(model, x, y)
+        with HessianAt(objective, objective.theta) as hessian:
+            hessian.product(torch.ones(objective.parameters))
+            # The last layer's adjoint, and what the loss keeps: the outputs, their gradient, its graph, probabilities.
+            assert hessian.held == images + activations + 5 * outputs
 
 
 def test_counts_and_gradients_are_left_alone():

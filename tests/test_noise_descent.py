@@ -46,11 +46,19 @@ def test_batchnorm_keeps_the_statistics_of_the_samples():
     assert largest_gradient_variance(objective, objective.theta, None) == pytest.approx(truth, rel=1e-10)
 
 
-@pytest.mark.parametrize("images", [1, 31])
-def test_a_variance_needs_samples_that_are_there(images):
-    objective = problem()
-    with pytest.raises(ValueError, match=f"images must lie between 2 and the number of samples 30, got {images}"):
+@pytest.mark.parametrize(("n", "images"), [(30, 1), (30, 0), (1, None), (1, 2000)])
+def test_a_variance_needs_two_samples(n, images):
+    objective = problem(n=n)
+    with pytest.raises(ValueError, match=f"at least 2 samples: got images={images} of an objective that holds {n}"):
         largest_gradient_variance(objective, objective.theta, images)
+
+
+def test_all_samples_are_taken_where_there_are_fewer_than_asked_for():
+    objective = problem()
+    whole = largest_gradient_variance(objective, objective.theta, None)
+    assert largest_gradient_variance(objective, objective.theta) == whole
+    assert largest_gradient_variance(objective, objective.theta, 31) == whole
+    assert largest_gradient_variance(objective, objective.theta, 12) != whole
 
 
 def test_draws_depend_on_seed_and_step_alone():

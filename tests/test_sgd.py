@@ -126,7 +126,7 @@ def test_a_loss_that_explodes_ends_the_training_and_keeps_what_was():
     [
         ({"lr": 0.0}, "lr must be a finite learning rate above 0, got 0.0"),
         ({"epochs": -1}, "epochs must not be negative, got -1"),
-        ({"batch_size": 38}, "batch_size must lie between 1 and the number of images 37, got 38"),
+        ({"batch_size": 0}, "batch_size must be at least 1, or None for the whole set, got 0"),
         ({"momentum": 1.0}, r"momentum must lie in \[0, 1\), got 1.0"),
         ({"weight_decay": -1.0}, "weight_decay must not be negative, got -1.0"),
         ({"schedule": "linear"}, "unknown schedule 'linear': expected one of"),

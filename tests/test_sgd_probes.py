@@ -228,7 +228,7 @@ def test_the_same_seed_gives_the_same_record():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"batch_size": 37}, "batch_size must lie between 1 and the number of images 36, got 37"),
+        ({"batch_size": -3}, "batch_size must be at least 1, or None for the whole set, got -3"),
         ({"epochs": None}, "epochs or steps must say how long to train"),
         ({"steps": -1}, "steps must not be negative, got -1"),
         ({"steps": 9, "schedule": "cosine"}, "the schedule ends after epochs=2, which are 8 updates, but steps=9"),

@@ -287,7 +287,7 @@ def test_the_checkpoint_of_another_slice_is_refused(tmp_path, what):
         "batchnorm": "frozen" if what == "policy" else None,
         "accuracy": what == "accuracy",
     }
-    with pytest.raises(ValueError, match="another slice"):
+    with pytest.raises(ValueError, match="another objective" if what == "data" else "another slice"):
         line(again, **arguments, checkpoint=file)
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from landscape_helpers.curvature import trace
+from landscape_helpers.curvature import spectral_density, trace
 from landscape_helpers.curvature.piecewise import why_not_piecewise_affine, why_samples_are_coupled
 from landscape_helpers.objective import Objective
 
@@ -110,12 +110,14 @@ def data(kind: str) -> torch.Tensor:
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
-def make(model: nn.Module, kind: str = "row", loss="cross_entropy", batchnorm: str = "frozen") -> Objective:
+def make(
+    model: nn.Module, kind: str = "row", loss="cross_entropy", batchnorm: str = "frozen", batch_size: int | None = 5
+) -> Objective:
     generator = torch.Generator().manual_seed(2)
     y = torch.randint(0, CLASSES, (N,), generator=generator)
     if loss == "mse":
         y = torch.randn(N, CLASSES, generator=generator, dtype=torch.float64)
-    return Objective(model.double(), data(kind), y, loss=loss, batch_size=5, batchnorm=batchnorm)
+    return Objective(model.double(), data(kind), y, loss=loss, batch_size=batch_size, batchnorm=batchnorm)
 
 
 def dense_trace(objective: Objective) -> float:
@@ -184,7 +186,7 @@ REFUSED = {
     "layer normalisation": (lambda: make(nn.Sequential(nn.Linear(6, 5), nn.LayerNorm(5))), "layer_norm is not"),
     "centred by hand": (lambda: make(Centred()), "depends on what else is in its batch"),
     "weighted loss": (
-        lambda: make(relu_mlp(), loss=nn.CrossEntropyLoss(torch.tensor([1.0, 2.0, 5.0]).double())),
+        lambda: make(relu_mlp(), loss=nn.CrossEntropyLoss(torch.tensor([1.0, 2.0, 5.0]).double()), batch_size=None),
         "is not the mean of their losses",
     ),
 }
@@ -201,6 +203,103 @@ def test_where_the_identity_does_not_hold_the_trace_is_estimated(name):
     assert not result.exact and result.method == "hutchinson" and result.products == 400
     assert message in result.reason
     assert abs(result.value - dense_trace(objective)) < 4 * result.error
+
+
+def difference_trace(objective: Objective, h: float = 1e-5) -> float:
+    """tr H by differences of gradients, with no second derivative of torch's."""
+    theta, steps = objective.theta, h * torch.eye(objective.parameters, dtype=torch.float64)
+    entries = [(objective.gradient(theta + e) - objective.gradient(theta - e)) @ e for e in steps]
+    return float(sum(entries)) / (2 * h * h)
+
+
+@pytest.mark.parametrize("ignored", [slice(0, 10), slice(77, 78)])
+def test_ignored_labels_are_not_taken_for_a_mean_over_samples(ignored):
+    """The one label that is ignored does not stand among the samples whose losses are compared."""
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(200, 6, generator=generator, dtype=torch.float64)
+    y = torch.randint(0, CLASSES, (200,), generator=generator)
+    y[ignored] = -100
+    objective = Objective(relu_mlp().double(), x, y, loss=nn.CrossEntropyLoss())
+    result = trace(objective, objective.theta, probes=200)
+    assert not result.exact and "is not the mean of their losses" in result.reason
+    assert abs(result.value - difference_trace(objective)) < 4 * result.error
+    with pytest.raises(ValueError, match="is not the mean of their losses"):
+        trace(objective, objective.theta, method="exact")
+
+
+class Branching(nn.Module):
+    """Piecewise affine, with a decision on a value, or a running mean of the inputs, on the way; no rule for ``*``."""
+
+    seen: torch.Tensor
+
+    def __init__(self, monitors: bool) -> None:
+        super().__init__()
+        self.layer, self.scale, self.monitors = nn.Linear(6, CLASSES), nn.Parameter(torch.ones(CLASSES)), monitors
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.monitors:
+            self.seen.mul_(0.9).add_(0.1 * x.mean())
+        elif x.abs().max().item() > 100:
+            x = x.clamp(-100, 100)
+        return F.relu(self.layer(x)) * self.scale
+
+
+@pytest.mark.parametrize("monitors", [False, True])
+def test_models_that_vmap_cannot_follow_are_estimated(monitors):
+    torch.manual_seed(0)
+    objective = make(Branching(monitors))
+    result = trace(objective, objective.theta, probes=400)
+    assert not result.exact and result.reason.startswith("gradients of single samples cannot be taken through")
+    assert abs(result.value - difference_trace(objective)) < 4 * result.error
+    assert np.isfinite(float(objective.model.seen))
+    with pytest.raises(ValueError, match="gradients of single samples cannot be taken"):
+        trace(objective, objective.theta, method="exact")
+    density = spectral_density(objective, objective.theta, 2, 5, input_rank="auto")
+    assert np.isfinite(density.trace)
+
+
+class Failing(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(CLASSES))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) == 1:
+            raise RuntimeError("the user's own complaint")
+        return x[:, :CLASSES] * self.scale
+
+
+def test_an_error_of_the_users_model_is_not_swallowed():
+    objective = make(Failing())
+    with pytest.raises(RuntimeError, match="the user's own complaint"):
+        trace(objective, objective.theta)
+
+
+def test_dense_outputs_are_estimated_unless_the_exact_trace_is_asked_for():
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(1)
+    model = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, CLASSES, 1)).double()
+    x = torch.randn(4, 1, 7, 7, generator=generator, dtype=torch.float64)
+    y = torch.randint(0, CLASSES, (4, 7, 7), generator=generator)
+    objective = Objective(model, x, y)
+    auto = trace(objective, objective.theta, probes=200)
+    assert auto.method == "hutchinson"
+    assert auto.reason == (
+        "a sample has 147 outputs, and the exact trace takes work that grows as their cube: 'auto' takes it up to 128"
+    )
+    exact = trace(objective, objective.theta, method="exact")
+    assert exact.exact and exact.value == pytest.approx(difference_trace(objective), rel=1e-6)
+    assert abs(auto.value - exact.value) < 4 * auto.error
+
+
+@pytest.mark.parametrize(("width", "exact"), [(1024, True), (1025, False)])
+def test_many_outputs_with_a_closed_form(width, exact):
+    torch.manual_seed(0)
+    x, y = torch.randn(3, 2, dtype=torch.float64), torch.randn(3, width, dtype=torch.float64)
+    objective = Objective(nn.Linear(2, width).double(), x, y, loss="mse")
+    result = trace(objective, objective.theta, probes=10)
+    assert result.exact is exact and ("a backward pass for each" in result.reason) is not exact
 
 
 def test_for_tanh_the_gauss_newton_trace_is_another_number():

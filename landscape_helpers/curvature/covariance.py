@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from ..objective import Objective
+from ..twice_differentiable import SecondDerivatives, TwiceDifferentiable
 
 LARGEST = 4000  # parameters: four dense matrices of that size take half a gigabyte
 
@@ -69,7 +70,8 @@ def hessian_decomposition(objective: Objective, theta: torch.Tensor) -> HessianD
     second = torch.zeros(P, P, dtype=objective.dtype, device=objective.device)
     residual, mean = torch.zeros_like(second), torch.zeros_like(second[0])
     for _, x, y in objective.weighted():
-        logs = nn.functional.log_softmax(objective.model(x), 1)[torch.arange(len(y)), y]
+        with TwiceDifferentiable():
+            logs = nn.functional.log_softmax(objective.model(x), 1)[torch.arange(len(y)), y]
         for log in logs:
             gradient = -_flat(torch.autograd.grad(log, weights, retain_graph=True, allow_unused=True), weights)
             second.addr_(gradient, gradient)
@@ -78,9 +80,10 @@ def hessian_decomposition(objective: Objective, theta: torch.Tensor) -> HessianD
         total = -(logs.exp() / logs.detach().exp()).sum() / objective.n
         slope = _flat(torch.autograd.grad(total, weights, create_graph=True, allow_unused=True), weights)
         if slope.requires_grad:
-            for j in range(P):
-                row = torch.autograd.grad(slope[j], weights, retain_graph=True, allow_unused=True)
-                residual[j] += _flat(row, weights).detach()
+            with SecondDerivatives():
+                for j in range(P):
+                    row = torch.autograd.grad(slope[j], weights, retain_graph=True, allow_unused=True)
+                    residual[j] += _flat(row, weights).detach()
     objective.counts.gradients += objective.n
     objective.counts.products += P
     mean /= objective.n

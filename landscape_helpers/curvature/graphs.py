@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from ..objective import Objective
+from ..twice_differentiable import SecondDerivatives, TwiceDifferentiable
 
 # Where the system does not say what is free.
 UNKNOWN_FREE_BYTES = 2 * 2**30
@@ -77,7 +78,8 @@ class _Graph:
             # Detached: a tensor that its own graph node saves would otherwise keep itself alive.
             return tensor.detach()
 
-        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        hooks = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
+        with TwiceDifferentiable(), torch.enable_grad(), hooks:
             value = share * objective.loss_function(objective.model(x), y)
             gradient = torch.autograd.grad(value, objective.weights, create_graph=True, allow_unused=True)
         self.bytes = sum(saved.values())
@@ -90,13 +92,14 @@ class _Graph:
             return  # this micro-batch is affine in theta
         for row, out in zip(rows, result, strict=True):
             vector = self.objective.views(row)
-            products: Sequence[torch.Tensor | None] = torch.autograd.grad(
-                self.gradient,
-                self.objective.weights,
-                [vector[i] for i in self.curved],
-                retain_graph=True,
-                allow_unused=True,
-            )
+            with SecondDerivatives():
+                products: Sequence[torch.Tensor | None] = torch.autograd.grad(
+                    self.gradient,
+                    self.objective.weights,
+                    [vector[i] for i in self.curved],
+                    retain_graph=True,
+                    allow_unused=True,
+                )
             for view, piece in zip(self.objective.views(out), products, strict=True):
                 if piece is not None:
                     view += piece

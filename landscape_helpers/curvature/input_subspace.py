@@ -28,9 +28,10 @@ from torch.overrides import TorchFunctionMode
 
 from ..layers import trainable_parameters
 from ..objective import Objective
+from ..twice_differentiable import TwiceDifferentiable
 from .piecewise import why_not_piecewise_affine, why_samples_are_coupled
 from .range_finder import RangeFinder
-from .trace import output_factors, trace
+from .trace import exact_trace, output_factors, why_too_wide
 
 AUTO_LOST = 0.008  # share of the trace that "auto" may give up: below one per cent, with a margin
 OVERSAMPLING = 10  # columns of the range finder beyond the rank (Halko, Martinsson, Tropp 2011, Section 4.2)
@@ -46,7 +47,7 @@ class Restricted:
         theta: its point, with Z = 0.
         rank: r, columns of Z.
         lost: trace of the Hessian off the subspace.
-        lost_error: standard error of ``lost``: 0 for outputs that are piecewise affine in every parameter.
+        lost_error: standard error of ``lost``: 0 for outputs that are piecewise affine in every parameter and few.
     """
 
     objective: Objective
@@ -147,12 +148,13 @@ def restrict(objective: Objective, theta: torch.Tensor, rank: int | str, seed: i
     width = rows.shape[1]
     if isinstance(rank, int) and rank >= width:
         return f"the first layer has {width} inputs, no more than the rank {rank}"
-    exact = why_not_piecewise_affine(objective, theta) is None
+    exact = why_not_piecewise_affine(objective, theta) is None and why_too_wide(objective, theta) is None
     traces, errors = _output_traces(objective, theta, name, exact)
     weighted = rows * traces.abs().sqrt().to(rows.dtype)[:, None]
     lengths = torch.linalg.vector_norm(rows, dim=1).double().square()
     total = float(traces.abs() @ lengths)
-    allowed = AUTO_LOST * (objective.n * trace(objective, theta).value if exact and rank == "auto" else total)
+    whole = exact_trace(objective, theta) if exact and rank == "auto" else ""
+    allowed = AUTO_LOST * (objective.n * whole if isinstance(whole, float) else total)
     basis, r = _leading(weighted, rank if isinstance(rank, int) else None, total - allowed, seed)
     if r >= width // 2 and rank == "auto":
         return f"half of the {width} input directions would not do"
@@ -202,9 +204,10 @@ def _output_traces(
             leaf.append(F.linear(a, w, b).detach().requires_grad_(True))
             return leaf[0].clone()
 
-        with torch.enable_grad(), _FirstLayer(weight, cut):
-            outputs = objective.model(x)
-        values = torch.stack(list((_by_outputs if exact else _by_signs)(objective, outputs, leaf[0], y)))
+        with TwiceDifferentiable():
+            with torch.enable_grad(), _FirstLayer(weight, cut):
+                outputs = objective.model(x)
+            values = torch.stack(list((_by_outputs if exact else _by_signs)(objective, outputs, leaf[0], y)))
         traces.append(values.sum(0) if exact else values.mean(0))
         errors.append(torch.zeros_like(traces[-1]) if exact else values.std(0) / len(values) ** 0.5)
     return torch.cat(traces), torch.cat(errors)

@@ -76,12 +76,14 @@ def top_eigenpairs(
             curvature sits in a few directions. The eigenvalue itself is then off by the residual at most, usually by
             about its square.
         start: first vector (P,), say the last stop's eigenvector of a trajectory; random Gaussian by default.
-        max_products: where to give up; the best pairs so far come back with ``converged=False``.
+        max_products: where to give up, at least k + 1 (P for k = P); the best pairs so far come back with
+            ``converged=False``.
         seed: of the random start.
         memory: see :class:`HessianAt`.
 
     Raises:
-        ValueError: k outside 1..P, an unknown ``which``, a start of the wrong length or of zero norm.
+        ValueError: k outside 1..P, an unknown ``which``, a ``tol`` that is not above 0, too small a budget for k pairs,
+            a start of the wrong length or of zero norm, an operation without a second derivative (:class:`HessianAt`).
         OverflowedCurvature: a Hessian-vector product is not finite.
     """
     if which not in ("LA", "SA"):
@@ -125,6 +127,7 @@ def _pairs_at(
     memory: int | None,
 ) -> list[Eigenpairs]:
     _check_k(objective, k)
+    _check_effort(objective, k, tol, max_products)
     first = _first_vector(objective, start, seed)
     in_range = start is None and k >= LEAST_PAIRS and tol >= LEAST_TOLERANCE
     with HessianAt(objective, theta, memory=memory) as hessian:
@@ -146,6 +149,15 @@ def _eigenpairs(end: End, products: int, cheap_products: int = 0) -> Eigenpairs:
 def _check_k(objective: Objective, k: int) -> None:
     if not 1 <= k <= objective.parameters:
         raise ValueError(f"k must lie between 1 and the number of parameters {objective.parameters}, got {k}")
+
+
+def _check_effort(objective: Objective, k: int, tol: float, max_products: int) -> None:
+    if not tol > 0:
+        raise ValueError(f"tol must be above 0, got {tol}")
+    # All P pairs have no residual to tell from: P products span everything.
+    least, name = (k + 1, "k + 1") if k < objective.parameters else (k, "k")
+    if max_products < least:
+        raise ValueError(f"max_products must be at least {name} = {least}: each pair takes one, got {max_products}")
 
 
 def _first_vector(objective: Objective, start: torch.Tensor | None, seed: int) -> torch.Tensor:

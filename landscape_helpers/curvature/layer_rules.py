@@ -50,10 +50,9 @@ class Kept:
     sizes: tuple[int, ...] = ()
 
     @property
-    def bytes(self) -> int:
-        """Bytes held; a graph of a linear map saves no more than its two ends."""
-        tensors = [*self.tensors.values(), *(self.graph or ())]
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    def held(self) -> list[torch.Tensor]:
+        """The tensors that are held; a graph of a linear map saves no more than its two ends."""
+        return [*self.tensors.values(), *(self.graph or ())]
 
 
 class Rule:
@@ -117,6 +116,26 @@ class Elementwise(Rule):
     ) -> torch.Tensor:
         result = h * kept.tensors["slope"]
         return result.addcmul_(kept.tensors["bend"], t) if "bend" in kept.tensors and t is not None else result
+
+
+class Rectifier(Rule):
+    """ReLU, whose output says where its slope is one: nothing is kept that the next layer does not keep as well."""
+
+    def forward(self, a: torch.Tensor) -> tuple[torch.Tensor, Kept]:
+        z = a.relu()
+        return z, Kept({"z": z})
+
+    def backward(self, g: torch.Tensor, kept: Kept, onward: bool) -> torch.Tensor:
+        return torch.ops.aten.threshold_backward(g, kept.tensors["z"], 0)
+
+    def tangent(self, t: torch.Tensor | None, kept: Kept, v: Pieces) -> torch.Tensor:
+        assert t is not None
+        return torch.ops.aten.threshold_backward(t, kept.tensors["z"], 0)
+
+    def adjoint(
+        self, h: torch.Tensor, t: torch.Tensor | None, kept: Kept, v: Pieces, out: Pieces, onward: bool
+    ) -> torch.Tensor:
+        return torch.ops.aten.threshold_backward(h, kept.tensors["z"], 0)
 
 
 class LinearMap(Rule):

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from ..objective import LOSSES, Objective
-from .layer_rules import ELEMENTWISE, LINEAR_MAPS, Elementwise, Kept, LinearMap, Pieces, Rule
+from ..twice_differentiable import SecondDerivatives, TwiceDifferentiable
+from .layer_rules import ELEMENTWISE, LINEAR_MAPS, Elementwise, Kept, LinearMap, Pieces, Rectifier, Rule
 from .weighted_rules import Conv2d, Linear, MaxPool2d
 
 # The largest activation of a micro-batch on a CPU. Measured with 1 MiB of L2 cache a core: convolutions are fastest
@@ -55,6 +56,8 @@ def _rule_for(module: nn.Module) -> Rule | None:
         return Conv2d(module) if module.padding_mode == "zeros" and not isinstance(module.padding, str) else None
     if type(module) is nn.MaxPool2d:
         return None if module.return_indices else MaxPool2d(module)
+    if type(module) is nn.ReLU:
+        return Rectifier(module)
     if type(module) in ELEMENTWISE:
         return Elementwise(module)
     if type(module) in LINEAR_MAPS:
@@ -78,7 +81,9 @@ class Point:
 
     @property
     def bytes(self) -> int:
-        return sum(kept.bytes for kept in self.kept) + 4 * self.outputs.numel() * self.outputs.element_size()
+        held = [tensor.untyped_storage() for kept in self.kept for tensor in kept.held]
+        kept = {storage.data_ptr(): storage.nbytes() for storage in held}  # one layer's output is the next one's input
+        return sum(kept.values()) + 4 * self.outputs.numel() * self.outputs.element_size()
 
     def bent(self, t: torch.Tensor) -> torch.Tensor:
         r"""The loss's second derivative at the outputs times t.
@@ -90,7 +95,7 @@ class Point:
             return h.addcmul_(self.likely, h.sum(1, keepdim=True), value=-1).mul_(self.share)
         if not self.gradient.requires_grad:
             return torch.zeros_like(t)
-        with torch.enable_grad():
+        with SecondDerivatives(), torch.enable_grad():
             return torch.autograd.grad(self.gradient, self.outputs, t, retain_graph=True)[0]
 
 
@@ -185,7 +190,7 @@ class Linearised:
             for index, rule in enumerate(self.rules):
                 a, memory = rule.forward(a)
                 kept.append(memory if index >= self.first else Kept())
-        with torch.enable_grad():
+        with TwiceDifferentiable(), torch.enable_grad():
             outputs = a.detach().requires_grad_()
             loss = share * self.objective.loss_function(outputs, y)
             (gradient,) = torch.autograd.grad(loss, outputs, create_graph=True)

@@ -42,6 +42,8 @@ class HessianAt:
 
     A chain of known layers (:mod:`~landscape_helpers.curvature.linearised`) is differentiated layer by layer; any other
     model through a retained graph of its gradient (:mod:`~landscape_helpers.curvature.graphs`). Both are exact.
+    Attention is differentiated in its plain form, whichever kernel the model's forward pass would take
+    (:mod:`~landscape_helpers.twice_differentiable`).
 
     For ReLU networks this is the Hessian of the smooth piece that theta lies in.
 
@@ -56,7 +58,8 @@ class HessianAt:
         products: products so far, one per vector.
 
     Raises:
-        ValueError: theta or a vector of the wrong shape; a negative memory budget.
+        ValueError: theta or a vector of the wrong shape; a negative memory budget; at a product, an operation of the
+            model or the loss that has no second derivative in PyTorch, by its name.
     """
 
     def __init__(self, objective: Objective, theta: torch.Tensor, *, memory: int | None = None) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from ..objective import Objective
+from ..objective import LOSSES, Objective
 
 # Affine in all their tensor arguments together: what each argument depends on, the result depends on.
 _AFFINE = frozenset(
@@ -54,7 +54,8 @@ _BATCH_NORM = frozenset("native_batch_norm cudnn_batch_norm miopen_batch_norm".s
 _FIXED_BATCH_NORM = frozenset("_native_batch_norm_legit_no_training _batch_norm_no_update".split())
 
 SAMPLES = 2  # what the network does to a batch does not depend on how large it is
-LOSSES = 32  # samples whose losses are compared with their mean: enough to meet several classes
+COMPARED = 32  # samples whose losses are compared with their mean: enough to meet several classes
+MOST_CLASSES = 1024  # samples more for the classes not among them
 
 
 def why_not_piecewise_affine(objective: Objective, theta: torch.Tensor) -> str | None:
@@ -80,7 +81,9 @@ def why_samples_are_coupled(objective: Objective, theta: torch.Tensor) -> str | 
     """None where the loss is a mean over samples that do not see each other, else one line that says what was seen.
 
     One sample of the first micro-batch is evaluated beside another and beside itself: batches of two both times, as
-    some layers refuse less. The loss of some samples is compared with the mean of their losses.
+    some layers refuse less. The loss of some samples is compared with the mean of their losses: 32 of the micro-batch,
+    and under a loss of the user's own one of each class there is in the data, since ignored and weighted labels may be
+    rare.
     """
     objective.move(theta)
     _, x, y = next(objective.weighted())
@@ -89,17 +92,39 @@ def why_samples_are_coupled(objective: Objective, theta: torch.Tensor) -> str | 
     near = torch.finfo(objective.dtype).eps ** 0.5
     with torch.no_grad():
         beside_another, beside_itself = objective.model(x[[0, len(x) // 2]]), objective.model(x[[0, 0]])
+        if not isinstance(beside_itself, torch.Tensor):
+            return f"the model returns a {type(beside_itself).__name__}: one tensor is expected"
         if beside_itself.shape[:1] != (2,):
             return f"the outputs of two samples have shape {tuple(beside_itself.shape)}: one row a sample is expected"
         if float((beside_another[0] - beside_itself[0]).abs().max()) > near * float(beside_itself.abs().max()):
             return "a sample's output depends on what else is in its batch"
-        some = torch.linspace(0, len(x) - 1, min(len(x), LOSSES)).long().to(x.device)
-        outputs, targets = objective.model(x[some]), y[some]
-        losses = [float(objective.loss_function(outputs[[i, i]], targets[[i, i]])) for i in range(len(some))]
+        some = torch.linspace(0, len(x) - 1, min(len(x), COMPARED)).long().to(x.device)
+        x, y = x[some], y[some]
+        if objective.loss_function not in LOSSES.values():
+            x, y = _with_every_class(objective, x, y)
+        outputs, targets = torch.cat([objective.model(part) for part in x.split(objective.batch_size)]), y
+        losses = [float(objective.loss_function(outputs[[i, i]], targets[[i, i]])) for i in range(len(x))]
         difference = float(objective.loss_function(outputs, targets)) - sum(losses) / len(losses)
-        if abs(difference) > near * max(map(abs, losses)):
+        if not abs(difference) <= near * max(map(abs, losses)):  # not a number either: a mean over ignored labels only
             return "the loss of several samples is not the mean of their losses"
     return None
+
+
+def _with_every_class(objective: Objective, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """x and y with one more sample for each label of the data that y lacks; as they are for targets that are no labels.
+
+    A class's sample is the first that has it anywhere, so a label that is ignored in a few positions counts too.
+    """
+    if y.is_floating_point() or y.is_complex():
+        return x, y
+    seen = set(y.unique().tolist())
+    for _, images, labels in objective.weighted():
+        for label in labels.unique().tolist():
+            if label not in seen and len(x) < COMPARED + MOST_CLASSES:
+                first = int((labels == label).reshape(len(labels), -1).any(1).nonzero()[0])
+                x, y = torch.cat([x, images[first : first + 1]]), torch.cat([y, labels[first : first + 1]])
+                seen.update(labels[first].unique().tolist())
+    return x, y
 
 
 class _Dependencies(TorchDispatchMode):

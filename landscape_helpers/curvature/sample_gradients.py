@@ -23,7 +23,15 @@ from ..layers import trainable_parameters
 from ..objective import Objective
 from ..resources import SAMPLE_GRADIENTS
 
+# What torch.func says of a forward pass that it cannot follow for one sample of many: a branch on a value, a buffer
+# written to, an operation without a batching rule.
+_BEYOND_VMAP = ("vmap", "functorch", "torch.func", "batching rule", "(vjp, jvp, grad, etc)", "data-dependent")
+
 SquaredNorms = Callable[[torch.Tensor], torch.Tensor]  # from delta (n, ...) to squared norms (n,)
+
+
+class NoSampleGradients(ValueError):
+    """The model's forward pass does something that gradients of single samples cannot be taken through."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +135,11 @@ class SampleGradients:
         return (outputs + sum(rule.held for _, rule in self._rules)) // len(self._x)
 
     def squared_norms(self, cotangent: torch.Tensor) -> torch.Tensor:
-        r"""(n,) :math:`\|J_i^\top c_i\|^2` over all parameters, for cotangents c in the shape of the outputs."""
+        r"""(n,) :math:`\|J_i^\top c_i\|^2` over all parameters, for cotangents c in the shape of the outputs.
+
+        Raises:
+            NoSampleGradients: a parameter that no rule serves, in a model that ``torch.func.vmap`` cannot follow.
+        """
         total = torch.zeros(len(self._x), dtype=torch.float64, device=self._x.device)
         if self._rules:
             deltas = torch.autograd.grad(
@@ -147,13 +159,23 @@ class SampleGradients:
         model = self._objective.model
         names = [name for name, _ in trainable_parameters(model)]
         chosen = {names[i]: self._objective.weights[i].detach() for i in self._rest}
+        # Copies, so that a model which writes to its buffers leaves no tensor of a transform behind in them.
+        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
 
         def overlap(parameters: dict[str, torch.Tensor], x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
-            return (functional_call(model, parameters, (x[None],))[0] * c).sum()
+            return (functional_call(model, parameters | buffers, (x[None],))[0] * c).sum()
 
         numbers = sum(w.numel() for w in chosen.values())
         gradients = vmap(grad(overlap), in_dims=(None, 0, 0), chunk_size=max(1, SAMPLE_GRADIENTS // max(1, numbers)))
-        for pieces in gradients(chosen, self._x, cotangent).values():
+        try:
+            found = gradients(chosen, self._x, cotangent)
+        except (RuntimeError, ValueError) as error:
+            if not any(words in str(error) for words in _BEYOND_VMAP):
+                raise
+            line = str(error).strip().splitlines()[0]
+            told = f"gradients of single samples cannot be taken through the model's forward pass ({line})"
+            raise NoSampleGradients(told) from error
+        for pieces in found.values():
             yield _squares(pieces.detach())
 
 

@@ -10,14 +10,22 @@ import torch
 import torch.nn.functional as F
 
 from ..objective import Objective
+from ..twice_differentiable import TwiceDifferentiable
 from .operator import HessianAt
 from .piecewise import why_not_piecewise_affine, why_samples_are_coupled
-from .sample_gradients import SampleGradients
+from .sample_gradients import NoSampleGradients, SampleGradients
 
 METHODS = ("auto", "exact", "hutchinson", "hutch++")
 BLOCK = 10  # vectors a block of products
 PROBE = 2  # samples that tell how much memory one of them takes
 CHUNK = 2**21  # numbers that the samples of one pass keep, 8 MB in float32: what stays near the cache is faster
+# Outputs a sample up to which "auto" looks for an exact trace. With the closed forms of the cross-entropy and the mean
+# squared error it takes a backward pass for each output, Hutchinson's estimate about two for each of a hundred probes:
+# at 1024, enough for ImageNet's classes, the exact one costs some five times the estimate.
+WIDEST = 1024
+# Any other loss takes each sample's second derivative by its outputs and that matrix's eigenvectors, which grows as the
+# cube of the outputs: on one core 1.5 ms a sample at 128, 7 at 256, 50 at 512, of a network that may take microseconds.
+WIDEST_WITHOUT_FORM = 128
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class Trace:
         exact: whether the value is free of sampling error.
         products: Hessian-vector products used.
         method: "exact", "hutchinson" or "hutch++".
-        reason: why an exact value was not to be had; empty where it is exact or was not asked for.
+        reason: why an exact value was not to be had, or too dear; empty where it is exact or was not asked for.
     """
 
     value: float
@@ -61,6 +69,10 @@ def trace(objective: Objective, theta: torch.Tensor, probes: int = 100, seed: in
     :func:`why_not_piecewise_affine`, which looks at the operations of a forward pass: for tanh the
     two traces differ by most of their size.
 
+    The work grows with C, and for a loss other than the cross-entropy of (n, C) outputs and the mean squared error as
+    :math:`nC^3`. So "auto" takes this way up to 1024 outputs a sample, and up to 128 under another loss; the outputs of
+    a network that labels every pixel soon are more.
+
     **Estimated.** Hutchinson (1990): the mean of :math:`v^\top Hv` over vectors of random signs. Hutch++ (Meyer, Musco,
     Musco, Woodruff 2021): a third of the products finds a subspace with the leading curvature, a third takes its trace
     exactly, and the last third samples the rest; far better where few directions carry the trace, at the memory of
@@ -71,11 +83,12 @@ def trace(objective: Objective, theta: torch.Tensor, probes: int = 100, seed: in
         theta: the point (P,).
         probes: Hessian-vector products to spend on an estimate, at least 2 (6 for Hutch++); 100 is PyHessian's default.
         seed: of the random vectors.
-        method: "auto" is exact where it can be and Hutchinson's estimate elsewhere; "exact" raises where it cannot.
+        method: "auto" is exact where it can be at a bearable cost and Hutchinson's estimate elsewhere, with the reason
+            told; "exact" is exact at any cost and raises where it cannot be.
 
     Raises:
         ValueError: theta of the wrong length; an unknown method; too few probes; ``"exact"`` for a network whose
-            operations do not allow it.
+            operations do not allow it; an operation without a second derivative in PyTorch.
     """
     if theta.shape != (objective.parameters,):
         raise ValueError(f"theta must have shape ({objective.parameters},), got {tuple(theta.shape)}")
@@ -88,15 +101,45 @@ def trace(objective: Objective, theta: torch.Tensor, probes: int = 100, seed: in
         return _hutchinson(objective, theta, probes, seed, "")
     if method == "hutch++":
         return _hutch_plus_plus(objective, theta, probes, seed)
-    reason = why_not_piecewise_affine(objective, theta) or why_samples_are_coupled(objective, theta)
-    if reason is None:
-        return Trace(_exact(objective, theta), 0.0, True, 0, "exact")
+    found = exact_trace(objective, theta, at_any_cost=method == "exact")
+    if isinstance(found, float):
+        return Trace(found, 0.0, True, 0, "exact")
     if method == "exact":
         raise ValueError(
-            f"tr H is exact only for outputs that are piecewise affine in every parameter, but {reason}: "
+            f"tr H is exact only for outputs that are piecewise affine in every parameter, but {found}: "
             "choose method='hutchinson' or 'hutch++'"
         )
-    return _hutchinson(objective, theta, probes, seed, reason)
+    return _hutchinson(objective, theta, probes, seed, found)
+
+
+def exact_trace(objective: Objective, theta: torch.Tensor, at_any_cost: bool = False) -> float | str:
+    """tr H without sampling, or one line that says why it cannot be had or, unless ``at_any_cost``, is too dear."""
+    reason = why_not_piecewise_affine(objective, theta)
+    reason = reason or (None if at_any_cost else why_too_wide(objective, theta))
+    reason = reason or why_samples_are_coupled(objective, theta)
+    if reason is not None:
+        return reason
+    try:
+        return _exact(objective, theta)
+    except NoSampleGradients as error:
+        return str(error)
+
+
+def why_too_wide(objective: Objective, theta: torch.Tensor) -> str | None:
+    """None where a sample has few enough outputs for an exact trace under "auto", else one line with the numbers."""
+    objective.move(theta)
+    _, x, y = next(objective.weighted())
+    with torch.no_grad():
+        outputs = objective.model(x[:PROBE])
+    if not isinstance(outputs, torch.Tensor):
+        return None  # another guard's matter
+    width = outputs[0].numel()
+    has_form = _has_closed_form(objective, outputs, y[:PROBE])
+    most = WIDEST if has_form else WIDEST_WITHOUT_FORM
+    if width <= most:
+        return None
+    growth = "a backward pass for each" if has_form else "work that grows as their cube"
+    return f"a sample has {width} outputs, and the exact trace takes {growth}: 'auto' takes it up to {most}"
 
 
 def _exact(objective: Objective, theta: torch.Tensor) -> float:
@@ -121,7 +164,7 @@ def output_factors(
     :math:`A_i` by automatic differentiation, and their eigenvectors.
     """
     loss, width = objective.loss_function, outputs[0].numel()
-    if loss is F.cross_entropy and outputs.dim() == 2:
+    if loss is F.cross_entropy and _has_closed_form(objective, outputs, y):
         p = outputs.softmax(1)
         share = 1.0 if not y.is_floating_point() else y.sum(1, keepdim=True).clamp_min(0).sqrt()
         for c in range(width):
@@ -130,7 +173,7 @@ def output_factors(
             s[:, c : c + 1] += root
             yield s, 1.0
         return
-    if loss is F.mse_loss and outputs.shape == y.shape:
+    if loss is F.mse_loss and _has_closed_form(objective, outputs, y):
         for c in range(width):
             s = torch.zeros(len(outputs), width, dtype=outputs.dtype, device=outputs.device)
             s[:, c] = (2 / width) ** 0.5
@@ -142,11 +185,16 @@ def output_factors(
         yield s.to(outputs.dtype).view_as(outputs), values[:, k].sign()
 
 
+def _has_closed_form(objective: Objective, outputs: torch.Tensor, y: torch.Tensor) -> bool:
+    loss = objective.loss_function
+    return (loss is F.cross_entropy and outputs.dim() == 2) or (loss is F.mse_loss and outputs.shape == y.shape)
+
+
 def _output_hessians(objective: Objective, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """(n, m, m) second derivatives of n times the loss by the outputs of each sample, m numbers a sample."""
     n, width = len(outputs), outputs[0].numel()
     hessians = torch.zeros(n, width, width, dtype=outputs.dtype, device=outputs.device)
-    with torch.enable_grad():
+    with TwiceDifferentiable(), torch.enable_grad():
         f = outputs.clone().requires_grad_(True)
         (gradient,) = torch.autograd.grad(n * objective.loss_function(f, y), f, create_graph=True)
         if not gradient.requires_grad:

@@ -168,13 +168,12 @@ class EigenTracker:
     def state(self) -> Mapping[str, np.ndarray]:
         """All that the next call depends on, as plain arrays."""
         state = {"calls": np.array(self._calls), "stops": np.array(len(self._stops))}
-        forecasts: list[Forecast] = []  # a forecast that holds is the same from stop to stop
+        known: dict[int, int] = {}  # a forecast that holds is the same from stop to stop
         for i, stop in enumerate(self._stops):
-            ahead = stop.forecast
-            if ahead is not None and not any(ahead is known for known in forecasts):
-                state |= _marked(f"forecast{len(forecasts)}_", ahead.state())
-                forecasts.append(ahead)
-            which = next((j for j, known in enumerate(forecasts) if known is ahead), -1)
+            which = -1
+            if stop.forecast is not None:
+                which = known.setdefault(id(stop.forecast), len(known))
+                state |= _marked(f"forecast{which}_", stop.forecast.state())
             counts = {"sought": stop.sought, "turn": stop.turn, "foreseen": stop.foreseen, "jumpy": stop.jumpy}
             arrays = {"theta": stop.theta.cpu().numpy(), "rows": stop.rows.cpu().numpy(), "forecast": np.array(which)}
             state |= _marked(f"stop{i}_", arrays | {name: np.array(count) for name, count in counts.items()})
@@ -237,17 +236,20 @@ class EigenTracker:
         """
         space = RitzSpace(hessian, min(max(MOST_ROWS * self.k, self.k + 16), self.max_products), self.which)
         space.extend(rows)
-        smooth = self._forecasts and not jumpy and self._moved(space) ** 2 <= self.tol
+        residuals = space.pairs(range(self.k))[2]
+        smooth = self._forecasts and not jumpy and self._moved(space, residuals) ** 2 <= self.tol
         tol, drift = self.tol, None
         if smooth and earlier is not None:
             drift = earlier.drift(space.basis[: self.k].clone(), space.images[: self.k].clone(), hessian.theta)
         if drift is not None:
             tol = ANCHOR * self.tol
             space.extend(drift.change[: self.max_products - hessian.products], self.k)
+            residuals = space.pairs(range(self.k))[2]
         while True:
-            targets = self._targets(space, tol)[: self.max_products - hessian.products]
+            targets = self._targets(space, residuals, tol)[: self.max_products - hessian.products]
             if not len(targets) or not space.extend(targets, self.k):
                 break
+            residuals = space.pairs(range(self.k))[2]
         values, vectors, residuals = space.pairs(range(self.k))
         norms = residuals.double().norm(dim=1).cpu().numpy()
         converged = bool((norms <= self._bounds(space, self.tol)).all())
@@ -258,18 +260,17 @@ class EigenTracker:
         pairs = Eigenpairs(values, vectors.T, norms, hessian.products, converged)
         return pairs, beyond, Forecast.of(space, drift) if smooth else None
 
-    def _moved(self, space: RitzSpace) -> float:
+    def _moved(self, space: RitzSpace, residuals: torch.Tensor) -> float:
         """The root of the summed squares of the pairs' relative residuals."""
-        residuals = space.pairs(range(self.k))[2].double().norm(dim=1).cpu().numpy()
-        return float(np.linalg.norm(residuals / self._bounds(space, 1.0)))
+        norms = residuals.double().norm(dim=1).cpu().numpy()
+        return float(np.linalg.norm(norms / self._bounds(space, 1.0)))
 
-    def _targets(self, space: RitzSpace, tol: float) -> torch.Tensor:
+    def _targets(self, space: RitzSpace, residuals: torch.Tensor, tol: float) -> torch.Tensor:
         """The fewest directions (b, P) that hold the residuals of all pairs but for ``tol``; none where all are within.
 
         Residuals share directions: each is divided by its bound, and the leading right singular vectors of those above
         one are taken until what is left of every one is at most one.
         """
-        residuals = space.pairs(range(self.k))[2]
         bounds = torch.as_tensor(self._bounds(space, tol), dtype=residuals.dtype).to(residuals.device)
         scaled = residuals / bounds[:, None]
         above = scaled.double().norm(dim=1) > 1

@@ -74,8 +74,11 @@ class Conv2d(Rule):
         return self.module(a), Kept({"a": a})
 
     def backward(self, g: torch.Tensor, kept: Kept, onward: bool) -> torch.Tensor:
+        kept.sizes = tuple(g.shape)
+        if not onward:
+            return g  # with no tangent at its input, nothing asks for g again: in a CNN the largest tensor there is
         kept.tensors["g"] = g.contiguous(memory_format=torch.channels_last)
-        return self._backward(kept.tensors["g"], kept.tensors["a"], self.module.weight, (onward, False))[0]
+        return self._backward(kept.tensors["g"], kept.tensors["a"], self.module.weight, (True, False))[0]
 
     def tangent(self, t: torch.Tensor | None, kept: Kept, v: Pieces) -> torch.Tensor:
         m, direction = self.module, v.get(id(self.module.weight))
@@ -87,7 +90,8 @@ class Conv2d(Rule):
             through = F.conv2d(t, m.weight, bias if result is None else None, m.stride, m.padding, m.dilation, m.groups)
             result = through if result is None else result.add_(through)
         if result is None:
-            result = torch.zeros_like(kept.tensors["g"])
+            a = kept.tensors["a"]
+            result = a.new_zeros(kept.sizes).contiguous(memory_format=torch.channels_last)
             if bias is not None:
                 result += bias[:, None, None]
         return result
@@ -95,17 +99,18 @@ class Conv2d(Rule):
     def adjoint(
         self, h: torch.Tensor, t: torch.Tensor | None, kept: Kept, v: Pieces, out: Pieces, onward: bool
     ) -> torch.Tensor:
-        weight, a, g = self.module.weight, kept.tensors["a"], kept.tensors["g"]
+        weight, a = self.module.weight, kept.tensors["a"]
         add_to(out, self.module.bias, h.sum((0, 2, 3)))
         learns = id(weight) in out
         result, piece = self._backward(h, a, weight, (onward, learns))
         if learns:
             out[id(weight)] += piece
-            other, piece = self._backward(g, a if t is None else t, v[id(weight)], (onward, t is not None))
+        if learns and onward:
+            g = kept.tensors["g"]
+            other, piece = self._backward(g, a if t is None else t, v[id(weight)], (True, t is not None))
             if t is not None:
                 out[id(weight)] += piece
-            if onward:
-                result += other
+            result += other
         return result if onward else h
 
     def _backward(

@@ -10,6 +10,7 @@ import xarray
 
 from ..accuracy import accuracy_on
 from ..objective import Objective
+from ..predictions import right_predictions
 from .probe import Step
 
 
@@ -24,7 +25,7 @@ class Evaluation:
     Args:
         every: steps between two evaluations.
         x_valid: samples (n, ...) that are not trained on.
-        y_valid: their class indices (n,).
+        y_valid: their class indices (n,), or (n, d1, ...) for outputs (n, C, d1, ...).
     """
 
     history = 0
@@ -49,14 +50,15 @@ class Evaluation:
         objective = self._objective
         objective.move(step.theta)
         objective.counts.forward += 1
-        loss, right = 0.0, 0
+        loss, right, labels = 0.0, 0, 0
         with torch.no_grad():
             for share, x, y in objective.weighted():
                 outputs = objective.model(x)
                 loss += share * float(objective.loss_function(outputs, y))
-                right += int((outputs.argmax(-1) == y).sum())
+                right += int(right_predictions(outputs, y).sum())
+                labels += y.numel()
         other = accuracy_on(objective, step.theta, self._x, self._y)
-        self._rows.append((step.index, loss, right / objective.n, other))
+        self._rows.append((step.index, loss, right / labels, other))
 
     def result(self) -> xarray.Dataset:
         rows, share = self._table(), {"units": "1"}

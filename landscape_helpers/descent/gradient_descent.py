@@ -15,7 +15,8 @@ import torch
 import xarray
 
 from ..objective import Objective
-from .checkpoint import Checkpoint, nest, unnest
+from .checkpoint import Checkpoint, array, nest, unnest
+from .identity import NAME, objective_digest, refuse_another, update
 from .probe import Probe, Step
 
 Progress = Callable[[int, int, float], None]
@@ -72,7 +73,7 @@ def gradient_descent(
 
     Raises:
         ValueError: a learning rate or number of steps out of range, theta of the wrong length, or a checkpoint that
-            belongs to another trajectory; all before any work.
+            belongs to another trajectory, other data or another loss; all before any work.
     """
     if not (math.isfinite(lr) and lr > 0):
         raise ValueError(f"lr must be a finite learning rate above 0, got {lr}")
@@ -84,13 +85,16 @@ def gradient_descent(
     theta = theta.detach().to(objective.device, objective.dtype, copy=True)
     for probe in probes:
         probe.begin(objective)
-    fingerprint = _fingerprint(objective, theta, lr, probes)
     file = Checkpoint(checkpoint, checkpoint_every) if checkpoint is not None else None
+    identity: dict[str, np.ndarray] = {}
+    if file is not None:
+        identity = {"fingerprint": _fingerprint(objective, theta, lr, probes), NAME: objective_digest(objective)}
     started = time.perf_counter()
     losses: list[float] = []
     past: deque[torch.Tensor] = deque(maxlen=max((p.history for p in probes), default=0))
     if file is not None and (saved := file.load()) is not None:
-        theta = _resume(saved, fingerprint, objective, probes, losses, past)
+        refuse_another(saved, identity[NAME], file.path)
+        theta = _resume(saved, identity["fingerprint"], objective, probes, losses, past)
         started -= float(saved["seconds"])
 
     previous, spare = theta, torch.empty_like(theta)
@@ -118,8 +122,8 @@ def gradient_descent(
             spare = past.pop() if len(past) == past.maxlen else torch.empty_like(theta)
             past.appendleft(gradient)
         if file is not None and file.due():
-            state = _state(fingerprint, theta, losses, past, probes)
-            file.save(state | {"seconds": np.array(time.perf_counter() - started)})
+            state = _state(theta, losses, past, probes)
+            file.save(state | identity | {"seconds": np.array(time.perf_counter() - started)})
     if file is not None:
         file.clear()
     seconds = time.perf_counter() - started
@@ -137,7 +141,8 @@ def _record(losses: list[float], probes: Sequence[Probe], lr: float, status: str
 
 def _fingerprint(objective: Objective, theta: torch.Tensor, lr: float, probes: Sequence[Probe]) -> np.ndarray:
     """Identifies a trajectory: its start, its rate, its objective's size and policy, its probes."""
-    digest = hashlib.sha256(theta.cpu().numpy().tobytes())
+    digest = hashlib.sha256()
+    update(digest, theta)
     settings = (objective.n, objective.batch_size, objective.batchnorm, float(lr))
     probing = [(type(p).__name__, p.history) for p in probes]
     digest.update(repr((settings, probing)).encode())
@@ -145,14 +150,13 @@ def _fingerprint(objective: Objective, theta: torch.Tensor, lr: float, probes: S
 
 
 def _state(
-    fingerprint: np.ndarray,
     theta: torch.Tensor,
     losses: list[float],
     past: Sequence[torch.Tensor],
     probes: Sequence[Probe],
 ) -> dict[str, np.ndarray]:
-    arrays = {"fingerprint": fingerprint, "theta": theta.cpu().numpy(), "losses": np.array(losses)}
-    arrays |= {f"past/{i}": g.cpu().numpy() for i, g in enumerate(past)}
+    arrays = {"theta": array(theta), "losses": np.array(losses)}
+    arrays |= {f"past/{i}": array(g) for i, g in enumerate(past)}
     for i, probe in enumerate(probes):
         arrays |= nest(f"probe{i}", probe.state())
     return arrays
@@ -168,12 +172,13 @@ def _resume(
 ) -> torch.Tensor:
     if not np.array_equal(saved["fingerprint"], fingerprint):
         raise ValueError(
-            "the checkpoint was saved by another trajectory (start, rate, data size or probes differ): delete it "
-            "or choose another file"
+            "the checkpoint was saved by another trajectory (start, rate, micro-batches, BatchNorm policy or probes "
+            "differ): delete it or choose another file"
         )
     losses.extend(saved["losses"].tolist())
+    theta = torch.as_tensor(saved["theta"]).to(objective.device, objective.dtype)
     gradients = unnest("past", saved)
-    past.extend(torch.as_tensor(gradients[str(i)]).to(objective.device) for i in range(len(gradients)))
+    past.extend(torch.as_tensor(gradients[str(i)]).to(theta) for i in range(len(gradients)))
     for i, probe in enumerate(probes):
         probe.restore(unnest(f"probe{i}", saved))
-    return torch.as_tensor(saved["theta"]).to(objective.device)
+    return theta

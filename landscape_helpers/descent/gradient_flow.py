@@ -18,8 +18,9 @@ import xarray
 
 from ..curvature import EigenTracker, OverflowedCurvature
 from ..objective import Objective
-from .checkpoint import Checkpoint, nest, unnest
+from .checkpoint import Checkpoint, array, nest, unnest
 from .gradient_descent import Progress
+from .identity import NAME, objective_digest, refuse_another, update
 
 METHODS = ("euler", "rk4")
 COLUMNS = ("time", "loss", "rate", "lambda_1", "lambda_residual", "products", "converged")
@@ -101,24 +102,27 @@ def gradient_flow(
         progress: called after each step with (step, steps, loss); steps is 0 where no number of steps is given.
 
     Raises:
-        ValueError: a number out of range, an unknown method, no end to the flow, or another flow's checkpoint; all
-            before any work.
+        ValueError: a number out of range, an unknown method, no end to the flow, or a checkpoint of another flow,
+            other data or another loss; all before any work.
     """
     _check(objective, theta, cap, c, time, stop_loss, steps, method, lambda_every, snapshot_every)
     theta = theta.detach().to(objective.device, objective.dtype, copy=True)
     tracker = EigenTracker(objective, 1, tol, max_products, renew=RENEW)
     settings = (cap, c, method, lambda_every, tol, max_products, snapshot_every, objective.n, objective.batch_size)
-    digest = hashlib.sha256(theta.cpu().numpy().tobytes() + repr((settings, objective.batchnorm)).encode()).digest()
-    fingerprint = np.frombuffer(digest, dtype=np.uint8)
     file = Checkpoint(checkpoint, checkpoint_every) if checkpoint is not None else None
+    identity: dict[str, np.ndarray] = {}
+    if file is not None:
+        fingerprint = _fingerprint(theta, (settings, objective.batchnorm))
+        identity = {"fingerprint": fingerprint, NAME: objective_digest(objective)}
     started = clock.perf_counter()
     rows: list[list[float]] = []
     t, lambda_1 = 0.0, math.nan
     peaks = [Peak(-1, -math.inf, theta.clone()) for _ in range(2)]
     if file is not None and (saved := file.load()) is not None:
-        if not np.array_equal(saved["fingerprint"], fingerprint):
+        refuse_another(saved, identity[NAME], file.path)
+        if not np.array_equal(saved["fingerprint"], identity["fingerprint"]):
             raise ValueError(f"{checkpoint} was saved by another flow: delete it or choose another file")
-        theta, *tops = (torch.as_tensor(saved[n]).to(objective.device) for n in ("theta", "peak0", "peak1"))
+        theta, *tops = (torch.as_tensor(saved[n]).to(theta) for n in ("theta", "peak0", "peak1"))
         rows, (t, lambda_1) = saved["rows"].tolist(), saved["now"].tolist()
         peaks = [Peak(int(n), float(v), top) for (n, v), top in zip(saved["peaks"], tops, strict=True)]
         tracker.restore(unnest("tracker", saved))
@@ -154,15 +158,21 @@ def gradient_flow(
             break
         previous, theta, t = theta, _step(objective, theta, gradient, rate, method), t + rate
         if file is not None and file.due():
-            state = {"fingerprint": fingerprint, "theta": theta.cpu().numpy(), "rows": np.array(rows)}
+            state = identity | {"theta": array(theta), "rows": np.array(rows)}
             state |= {"now": np.array([t, lambda_1]), "peaks": np.array([[p.step, p.lambda_1] for p in peaks])}
-            state |= {f"peak{i}": p.theta.cpu().numpy() for i, p in enumerate(peaks)}
+            state |= {f"peak{i}": array(p.theta) for i, p in enumerate(peaks)}
             state |= nest("tracker", tracker.state()) | {"seconds": np.array(clock.perf_counter() - started)}
             file.save(state)
     if file is not None:
         file.clear()
     record = _record(rows, status, cap, c, method)
     return Flow(record, theta, peaks[0], peaks[1], status, len(rows) - 1, clock.perf_counter() - started)
+
+
+def _fingerprint(theta: torch.Tensor, settings: tuple[object, ...]) -> np.ndarray:
+    digest = hashlib.sha256(repr(settings).encode())
+    update(digest, theta)
+    return np.frombuffer(digest.digest(), dtype=np.uint8)
 
 
 def _step(objective: Objective, theta: torch.Tensor, gradient: torch.Tensor, rate: float, method: str) -> torch.Tensor:

@@ -65,13 +65,15 @@ def largest_gradient_variance(objective: Objective, theta: torch.Tensor, images:
     Args:
         objective: whose samples and loss.
         theta: the point (P,).
-        images: take the first so many samples; None for all.
+        images: take the first so many samples, all n where there are fewer; None for all.
 
     Raises:
-        ValueError: fewer than two samples asked for, or more than the objective has.
+        ValueError: fewer than two samples asked for or there, of which there is no variance.
     """
-    if images is not None and not 2 <= images <= objective.n:
-        raise ValueError(f"images must lie between 2 and the number of samples {objective.n}, got {images}")
+    if min(objective.n, objective.n if images is None else images) < 2:
+        raise ValueError(
+            f"a variance needs at least 2 samples: got images={images} of an objective that holds {objective.n}"
+        )
     x, y = (held[:images] for held in objective.samples())
     objective.move(theta)
     statistics = _statistics(objective, x)

@@ -15,7 +15,8 @@ import torch
 import xarray
 
 from ..objective import Objective
-from .checkpoint import Checkpoint, nest, unnest
+from .checkpoint import Checkpoint, array, nest, unnest
+from .identity import NAME, objective_digest, refuse_another, update
 from .noise import IsotropicNoise
 from .probe import Probe, Step
 from .schedules import Schedule
@@ -86,8 +87,8 @@ def sgd(
         lr: the base rate :math:`\eta`, finite and above 0.
         epochs: passes over the data, at least 0. With ``steps`` it is only what the schedule stretches over, and may
             be left out.
-        batch_size: images a step; the last batch of an epoch holds what is left. None takes the gradient of the whole
-            objective at each step, and an epoch is one step.
+        batch_size: images a step, all n where there are fewer; the last batch of an epoch holds what is left. None
+            takes the gradient of the whole objective at each step, and an epoch is one step.
         steps: the number of updates, K, where they are not whole epochs.
         momentum: :math:`\mu` in [0, 1); none by default, as in *A Walk with SGD*.
         weight_decay: :math:`\omega`, on every parameter.
@@ -106,8 +107,9 @@ def sgd(
         progress: called after each epoch with (epoch, epochs, mean loss).
 
     Raises:
-        ValueError: a number out of range, a batch larger than the data, an unknown schedule or one that ends before
-            the run, an epoch to keep that is not reached, or another run's checkpoint; all before any work.
+        ValueError: a number out of range, an unknown schedule or one that ends before
+            the run, an epoch to keep that is not reached, or a checkpoint of another run, other data or another
+            loss; all before any work.
     """
     plan = plan_training(
         objective, theta, lr, epochs, batch_size, steps, momentum, weight_decay, schedule, seed, keep, stop_loss, noise
@@ -115,7 +117,9 @@ def sgd(
     draw = Draws(objective, plan)
     theta = theta.detach().to(objective.device, objective.dtype, copy=True)
     file = Checkpoint(checkpoint, checkpoint_every) if checkpoint is not None else None
-    fingerprint = _fingerprint(objective, theta, plan, probes)
+    identity: dict[str, np.ndarray] = {}
+    if file is not None:
+        identity = {"fingerprint": _fingerprint(objective, theta, plan, probes), NAME: objective_digest(objective)}
     for probe in probes:
         probe.begin(objective)
     run = _Run(theta, torch.zeros_like(theta), theta.clone(), deque(maxlen=max((p.history for p in probes), default=0)))
@@ -123,9 +127,10 @@ def sgd(
         run.kept[0] = theta.clone()
     started = time.perf_counter()
     if file is not None and (saved := file.load()) is not None:
-        if not np.array_equal(saved["fingerprint"], fingerprint):
+        refuse_another(saved, identity[NAME], file.path)
+        if not np.array_equal(saved["fingerprint"], identity["fingerprint"]):
             raise ValueError(f"{checkpoint} was saved by another training run: delete it or choose another file")
-        run.restore(saved, objective.device)
+        run.restore(saved, theta)
         for i, probe in enumerate(probes):
             probe.restore(unnest(f"probe{i}", saved))
         started -= float(saved["seconds"])
@@ -163,7 +168,7 @@ def sgd(
                 progress(epoch + 1, epochs_in_all, run.losses[-1])
             status = run.finished(plan)
         if file is not None and file.due() and (probes or run.step < last):
-            state = run.state() | {"fingerprint": fingerprint, "seconds": np.array(time.perf_counter() - started)}
+            state = run.state() | identity | {"seconds": np.array(time.perf_counter() - started)}
             for i, probe in enumerate(probes):
                 state |= nest(f"probe{i}", probe.state())
             file.save(state)
@@ -206,14 +211,14 @@ class _Run:
         return None
 
     def state(self) -> dict[str, np.ndarray]:
-        arrays = {name: getattr(self, name).cpu().numpy() for name in ("theta", "velocity", "before")}
+        arrays = {name: array(getattr(self, name)) for name in ("theta", "velocity", "before")}
         arrays |= {name: np.array(getattr(self, name)) for name in ("step", "total", "losses", "batch_losses")}
-        arrays |= nest("kept", {str(e): t.cpu().numpy() for e, t in self.kept.items()})
-        return arrays | nest("past", {str(i): g.cpu().numpy() for i, g in enumerate(self.past)})
+        arrays |= nest("kept", {str(e): array(t) for e, t in self.kept.items()})
+        return arrays | nest("past", {str(i): array(g) for i, g in enumerate(self.past)})
 
-    def restore(self, saved: dict[str, np.ndarray], device: torch.device) -> None:
-        def tensor(array: np.ndarray) -> torch.Tensor:
-            return torch.as_tensor(array).to(device)
+    def restore(self, saved: dict[str, np.ndarray], like: torch.Tensor) -> None:
+        def tensor(values: np.ndarray) -> torch.Tensor:
+            return torch.as_tensor(values).to(like)
 
         self.theta, self.velocity, self.before = (tensor(saved[name]) for name in ("theta", "velocity", "before"))
         self.step, self.total = int(saved["step"]), float(saved["total"])
@@ -241,7 +246,8 @@ def _record(run: _Run, plan: Plan, probes: Sequence[Probe], status: str) -> xarr
 
 def _fingerprint(objective: Objective, theta: torch.Tensor, plan: Plan, probes: Sequence[Probe]) -> np.ndarray:
     """Identifies a run: its start, its settings, its objective's size and policy, its probes."""
-    digest = hashlib.sha256(theta.cpu().numpy().tobytes())
+    digest = hashlib.sha256()
+    update(digest, theta)
     probing = [(type(p).__name__, p.history, getattr(p, "settings", ())) for p in probes]
     of_objective = (objective.n, objective.batch_size, objective.batchnorm)
     digest.update(repr((of_objective, plan.settings(), probing)).encode())

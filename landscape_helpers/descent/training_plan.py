@@ -21,7 +21,8 @@ class Plan:
     Attributes:
         lr: the base rate.
         epochs: as asked for; None where only the number of updates is given.
-        batch_size: samples a step; None for all of them through the objective's own micro-batches.
+        batch_size: samples a step, at most as many as there are; None for all of them through the objective's own
+            micro-batches.
         updates: of the whole run.
         per_epoch: updates in an epoch.
         span: epochs over which the schedule stretches.
@@ -73,8 +74,8 @@ def plan_training(
     """The plan.
 
     Raises:
-        ValueError: a number out of range, a batch larger than the data, an unknown schedule or one that ends before
-            the run, or an epoch to keep that is not reached.
+        ValueError: a number out of range, an unknown schedule or one that ends before the run, or an epoch to keep that
+            is not reached.
     """
     if not (math.isfinite(lr) and lr > 0):
         raise ValueError(f"lr must be a finite learning rate above 0, got {lr}")
@@ -84,8 +85,10 @@ def plan_training(
         raise ValueError(f"epochs must not be negative, got {epochs}")
     if steps is not None and steps < 0:
         raise ValueError(f"steps must not be negative, got {steps}")
-    if batch_size is not None and not 1 <= batch_size <= objective.n:
-        raise ValueError(f"batch_size must lie between 1 and the number of images {objective.n}, got {batch_size}")
+    if batch_size is not None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, or None for the whole set, got {batch_size}")
+        batch_size = min(batch_size, objective.n)
     if not 0 <= momentum < 1:
         raise ValueError(f"momentum must lie in [0, 1), got {momentum}")
     if not weight_decay >= 0:

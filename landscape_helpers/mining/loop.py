@@ -13,7 +13,8 @@ import numpy as np
 import torch
 import xarray
 
-from ..descent.checkpoint import Checkpoint
+from ..descent.checkpoint import Checkpoint, array
+from ..descent.identity import NAME, objective_digest, refuse_another, update
 from ..minibatch import MiniBatches
 from ..objective import Objective
 from .result import Mined
@@ -70,11 +71,17 @@ def mine(
     """Run an algorithm for its epochs, or until a loss is not finite."""
     started = time.perf_counter()
     file = Checkpoint(checkpoint, checkpoint_every) if checkpoint is not None else None
-    fingerprint = _fingerprint(algorithm, batches, epochs)
+    identity: dict[str, np.ndarray] = {}
+    if file is not None:
+        identity = {
+            "fingerprint": _fingerprint(algorithm, batches, epochs),
+            NAME: objective_digest(batches.objective),
+        }
     previous, log = algorithm.start.clone(), _Log()
     vector, out = previous.clone(), torch.empty_like(previous)
     if file is not None and (saved := file.load()) is not None:
-        _resume(saved, fingerprint, log, previous, vector)
+        refuse_another(saved, identity[NAME], file.path)
+        _resume(saved, identity["fingerprint"], log, previous, vector)
         started -= float(saved["seconds"])
     size, status = math.ceil(batches.objective.n / batches.batch_size), "completed"
     for epoch in range(len(log.norms), epochs):
@@ -96,7 +103,7 @@ def mine(
                 progress(len(log.lambdas), epochs * size, losses[0])
             if file is not None and file.due():
                 seconds = np.array(time.perf_counter() - started)
-                file.save(_state(fingerprint, log, previous, vector) | {"seconds": seconds})
+                file.save(_state(log, previous, vector) | identity | {"seconds": seconds})
         if status != "completed":
             break
     if file is not None:
@@ -160,18 +167,17 @@ def _record(algorithm: Algorithm, log: _Log, size: int, status: str) -> xarray.D
 def _fingerprint(algorithm: Algorithm, batches: MiniBatches, epochs: int) -> np.ndarray:
     digest = hashlib.sha256()
     for vector in (algorithm.theta, algorithm.start):
-        digest.update(vector.cpu().numpy().tobytes())
+        update(digest, vector)
     objective = batches.objective
     data = (objective.n, objective.batchnorm, str(objective.dtype), batches.batch_size, batches.seed, epochs)
     digest.update(repr((data, algorithm.settings)).encode())
     return np.frombuffer(digest.digest(), dtype=np.uint8)
 
 
-def _state(fingerprint: np.ndarray, log: _Log, previous: torch.Tensor, vector: torch.Tensor) -> dict[str, np.ndarray]:
+def _state(log: _Log, previous: torch.Tensor, vector: torch.Tensor) -> dict[str, np.ndarray]:
     return {
-        "fingerprint": fingerprint,
-        "previous": previous.cpu().numpy(),
-        "vector": vector.cpu().numpy(),
+        "previous": array(previous),
+        "vector": array(vector),
         "lambdas": np.array(log.lambdas),
         "losses": np.array(log.losses),
         "norms": np.array(log.norms),

@@ -40,7 +40,8 @@ def _agrees(span: Span, layerwise: Layerwise) -> bool:
     """Whether a few samples in small pieces come out as the model gives them in the objective's micro-batches.
 
     At two points. What a graph cannot show would be seen here: samples that influence each other other than by
-    BatchNorm, state that changes from call to call, randomness.
+    BatchNorm, state that changes from call to call, randomness. A model that gives other than one row a sample, such as
+    one a token, is left to itself: its outputs cannot be cut where the samples are.
     """
     objective = span.objective
     batches: list[torch.Tensor] = []
@@ -63,6 +64,8 @@ def _agrees(span: Span, layerwise: Layerwise) -> bool:
             truth = objective.model(whole)
         else:
             truth = torch.cat([objective.model(x) for x in batches])
+        if truth.dim() == 0 or len(truth) != len(whole):
+            return False
         outputs = torch.cat(layerwise.measuring(whole.split(sizes), layerwise.start)[0])
         if outputs.shape != truth.shape or outputs.dtype != truth.dtype:
             return False

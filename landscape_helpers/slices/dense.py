@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 
+from ..predictions import right_predictions
 from . import trace
 from .affine import RowPoints
 from .evaluator import Span
@@ -130,7 +131,7 @@ class Dense(RowPoints):
         for terms, y in zip(self._terms, self._targets, strict=True):
             outputs = self._outputs(terms, coordinates, layers)
             if self.span.accuracy:
-                right += (outputs.argmax(1) == y).sum(1).cpu()
+                right += right_predictions(outputs, y.expand(len(coordinates), -1)).sum(1).cpu()
             losses += _cross_entropies(outputs, y)
         accuracies = right.double().numpy() / self.span.objective.n
         return losses.numpy() / self.span.objective.n, accuracies if self.span.accuracy else accuracies * np.nan

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 import torch
 
+from ..predictions import right_predictions
 from .batchnorm import Statistics, batchnorm_modules, fixed, normalising, of_the_input, recording
 from .evaluator import Span
 
@@ -25,6 +26,7 @@ class Direct:
         objective = span.objective
         self._model = objective.model
         self._batches = list(objective.weighted())
+        self._labels = sum(y.numel() for _, _, y in self._batches)
         self._whole: torch.Tensor | None = None
         self._ends: list[list[Statistics]] = []
         policy = span.policy if batchnorm_modules(self._model) else None
@@ -47,18 +49,30 @@ class Direct:
         for (share, _, y), output in zip(self._batches, outputs, strict=True):
             loss += share * float(objective.loss_function(output, y))
             if self._span.accuracy:
-                right += int((output.argmax(-1) == y).sum())
-        return loss, right / objective.n if self._span.accuracy else np.nan
+                right += int(right_predictions(output, y).sum())
+        return loss, right / self._labels if self._span.accuracy else np.nan
 
     def _outputs(self, coordinates: np.ndarray) -> list[torch.Tensor]:
         if self._policy == "re-estimated" and self._whole is not None:
             with normalising(self._model, of_the_input):
-                return list(self._model(self._whole).split([len(x) for _, x, _ in self._batches]))
+                return self._cut(self._model(self._whole))
         outputs = []
         for _, x, _ in self._batches:
             with self._rule(coordinates):
                 outputs.append(self._model(x))
         return outputs
+
+    def _cut(self, whole: torch.Tensor) -> list[torch.Tensor]:
+        """The outputs for all samples in the objective's micro-batches."""
+        if len(self._batches) == 1:
+            return [whole]
+        if len(whole) != self._span.objective.n:
+            raise ValueError(
+                f"the model gives {len(whole)} rows of outputs for {self._span.objective.n} samples, so that it cannot "
+                "be told which are a micro-batch's: make the objective with batch_size=None, or the model return one "
+                "row for each sample"
+            )
+        return list(whole.split([len(x) for _, x, _ in self._batches]))
 
     def _rule(self, coordinates: np.ndarray) -> AbstractContextManager[None]:
         if self._policy is None:

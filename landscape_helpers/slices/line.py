@@ -52,7 +52,8 @@ def line(
 
             The variance is the one BatchNorm normalises with in training, divided by the number of values and not by
             one less, so that all three agree at :math:`\lambda=0`.
-        accuracy: also the share of samples whose largest output is their label.
+        accuracy: also the share of labels that are the largest output over the classes, as
+            :meth:`.Objective.accuracy` counts them.
         progress: called with (points done, points in all).
         checkpoint: a file in which to save what is computed. Where it exists the slice goes on from it; it is deleted
             at the end.

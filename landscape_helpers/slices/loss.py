@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..objective import Objective
+from ..predictions import right_predictions
 
 
 class Targets:
@@ -21,6 +22,7 @@ class Targets:
         self._objective = objective
         self._batches = [(share, y) for share, _, y in objective.weighted()]
         self._accuracy = accuracy
+        self._labels = sum(y.numel() for _, y in self._batches)
 
     def __call__(self, outputs: Sequence[torch.Tensor]) -> tuple[float, float]:
         """Loss and accuracy (NaN where not wanted) of outputs that come in the order of the samples."""
@@ -29,5 +31,5 @@ class Targets:
         for (share, y), output in zip(self._batches, whole.split(self._objective.batch_size), strict=True):
             loss += share * float(self._objective.loss_function(output, y))
             if self._accuracy:
-                right += int((output.argmax(-1) == y).sum())
-        return loss, right / self._objective.n if self._accuracy else np.nan
+                right += int(right_predictions(output, y).sum())
+        return loss, right / self._labels if self._accuracy else np.nan

@@ -56,7 +56,8 @@ def plane(
         at2: values of :math:`\lambda_2`, as many or not as there are of the first.
         batchnorm: None, ``"re-estimated"`` or ``"frozen"``, as for :func:`landscape_helpers.slices.line`.
             ``"interpolated"`` needs two points to interpolate between and is refused.
-        accuracy: also the share of samples whose largest output is their label.
+        accuracy: also the share of labels that are the largest output over the classes, as
+            :meth:`.Objective.accuracy` counts them.
         progress: called with (points done, points in all).
         checkpoint: a file in which to save what is computed, as for a line.
         checkpoint_every: seconds between two saves, as for a line.

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..descent.checkpoint import Checkpoint
+from ..descent.identity import NAME, objective_digest, refuse_another, update
 from .choose import choose
 from .evaluator import Span
 
@@ -32,18 +33,20 @@ def sweep(
     losses, accuracies = np.full(shape, np.nan), np.full(shape, np.nan)
     computed = np.zeros(shape, dtype=bool)
     file = Checkpoint(checkpoint, checkpoint_every) if checkpoint is not None else None
-    fingerprint = _fingerprint(span, grid) if file is not None else np.empty(0)
+    identity: dict[str, np.ndarray] = {}
+    if file is not None:
+        identity = {"fingerprint": _fingerprint(span, grid), NAME: objective_digest(span.objective)}
 
     def save() -> None:
         if file is not None:
-            state = {"losses": losses, "accuracies": accuracies, "computed": computed, "fingerprint": fingerprint}
-            file.save(state)
+            file.save({"losses": losses, "accuracies": accuracies, "computed": computed} | identity)
 
     if file is not None and (saved := file.load()) is not None:
-        if not np.array_equal(saved.get("fingerprint", np.zeros(1)), fingerprint):
+        refuse_another(saved, identity[NAME], file.path)
+        if not np.array_equal(saved["fingerprint"], identity["fingerprint"]):
             raise ValueError(
-                f"{file.path} was saved by another slice (point, directions, grid, data or policy differ): delete it "
-                "or choose another file"
+                f"{file.path} was saved by another slice (point, directions, grid, buffers or policy differ): delete "
+                "it or choose another file"
             )
         losses, accuracies, computed = saved["losses"], saved["accuracies"], saved["computed"]
     if progress is not None and computed.any():
@@ -78,17 +81,11 @@ def sweep(
 
 
 def _fingerprint(span: Span, grid: tuple[np.ndarray, ...]) -> np.ndarray:
-    """Identifies a slice: where, along what, of which function on which data."""
+    """Identifies a slice of an objective: where, along what, with which buffers and what of BatchNorm."""
     objective = span.objective
-    name = getattr(objective.loss_function, "__qualname__", type(objective.loss_function).__name__)
-    settings = (objective.n, objective.batch_size, objective.batchnorm, name, span.policy, span.accuracy)
-    digest = hashlib.sha256(repr((settings, str(objective.dtype), repr(objective.model))).encode())
-    tensors = [span.theta, *span.directions, *objective.model.buffers()]
-    tensors += [p for p in objective.model.parameters() if not p.requires_grad]
-    for _, x, y in objective.weighted():
-        tensors += [x, y]
-    for tensor in tensors:
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    digest = hashlib.sha256(repr((objective.batch_size, objective.batchnorm, span.policy, span.accuracy)).encode())
+    for tensor in (span.theta, *span.directions, *objective.model.buffers()):
+        update(digest, tensor)
     for values in grid:
         digest.update(values.tobytes())
     return np.frombuffer(digest.digest(), dtype=np.uint8)

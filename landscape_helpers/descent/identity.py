@@ -1,0 +1,110 @@
+"""Which function a checkpoint belongs to: the data, the loss and the model that an objective was made of.
+
+What is saved half-way is only worth going on from while the function is the same. The digest is the same in every
+process in which the same code makes the same objective; it takes one pass over the data, so it is asked for once a run
+and only where there is a checkpoint. Results are not stored by it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+import types
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..objective import Objective
+
+NAME = "objective"
+DEEPEST = 8  # how far into what a loss holds its description goes
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+def objective_digest(objective: Objective) -> np.ndarray:
+    """32 bytes that identify what an objective computes: its samples in order, its loss, and its model's make.
+
+    The loss is known by its name, its code and what it holds: class weights, settings of a loss module, defaults,
+    variables that it encloses; global variables that it reads are not looked at. The parameters in theta do not count,
+    nor do buffers, which a forward pass may move, nor how the samples are cut into micro-batches.
+    """
+    digest = hashlib.sha256()
+    digest.update(ADDRESS.sub("", repr(objective.model)).encode())
+    for name, parameter in objective.model.named_parameters():
+        if not parameter.requires_grad:
+            digest.update(name.encode())
+            update(digest, parameter)
+    for part in _described(objective.loss_function):
+        if isinstance(part, torch.Tensor):
+            update(digest, part)
+        else:
+            digest.update(part.encode() + b"\0")
+    batches = [(x, y) for _, x, y in objective.weighted()]
+    form = [(str(held.dtype), tuple(held.shape[1:])) for held in batches[0]]
+    digest.update(repr((objective.n, str(objective.dtype), form)).encode())
+    for i in (0, 1):
+        for batch in batches:
+            update(digest, batch[i])
+    return np.frombuffer(digest.digest(), dtype=np.uint8)
+
+
+def refuse_another(saved: Mapping[str, np.ndarray], digest: np.ndarray, path: Path) -> None:
+    """Refuse what was saved for another function.
+
+    Raises:
+        ValueError: the state in ``saved`` does not belong to the objective of this digest.
+    """
+    if not np.array_equal(saved.get(NAME, np.zeros(0)), digest):
+        raise ValueError(
+            f"{path} was saved for another objective (its data, loss or model differ), or by another version of this "
+            "package: going on from it would mix two functions; delete it or choose another file"
+        )
+
+
+def update(digest: hashlib._Hash, tensor: torch.Tensor) -> None:
+    """Add the bytes of a tensor of any type, NumPy's or not, in the order of its indices."""
+    digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+
+
+def _described(value: object, depth: int = 0) -> Iterator[str | torch.Tensor]:
+    """What tells a value from others, without anything that changes from process to process."""
+    if isinstance(value, torch.Tensor):
+        yield f"{value.dtype} {tuple(value.shape)}"
+        yield value
+        return
+    held = _held(value) if depth < DEEPEST else None
+    if held is None:
+        yield ADDRESS.sub("", f"{type(value).__qualname__} {value!r}")
+        return
+    name = getattr(value, "__qualname__", type(value).__qualname__)
+    yield f"{name} {len(held)}"
+    for part in held:
+        yield from _described(part, depth + 1)
+
+
+def _held(value: object) -> list[object] | None:
+    """What a value is made of; None for one that its text describes."""
+    if isinstance(value, list | tuple):
+        return list(value)
+    if isinstance(value, Mapping):
+        return [part for item in value.items() for part in item]
+    if isinstance(value, functools.partial):
+        return [value.func, value.args, value.keywords]
+    if isinstance(value, types.MethodType):
+        return [value.__func__, value.__self__]
+    if isinstance(value, types.FunctionType):
+        enclosed = [cell.cell_contents for cell in value.__closure__ or ()]
+        return [value.__code__, value.__defaults__, value.__kwdefaults__, *enclosed]
+    if isinstance(value, types.CodeType):
+        return [value.co_code, value.co_names, value.co_consts]
+    if isinstance(value, nn.Module):
+        settings = {name: setting for name, setting in vars(value).items() if not name.startswith("_")}
+        return [settings, dict(value.named_parameters(recurse=False)), dict(value.named_buffers(recurse=False)),
+                type(value).forward, *value.children()]  # fmt: skip
+    if callable(value) and not isinstance(value, type | types.BuiltinFunctionType) and hasattr(value, "__dict__"):
+        return [vars(value), type(value).__call__]
+    return None

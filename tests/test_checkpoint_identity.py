@@ -1,0 +1,190 @@
+"""Checkpoints belong to one function: other data, another loss and another model are told apart, equal ones are not."""
+
+import functools
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from landscape_helpers import Objective, mining, slices
+from landscape_helpers.descent import gradient_descent, gradient_flow, identity, sgd
+from landscape_helpers.descent.identity import objective_digest
+
+N = 24
+
+
+def data() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(N, 6, generator=generator, dtype=torch.float64), torch.randint(0, 3, (N,), generator=generator)
+
+
+def objective(loss=None, x=None, y=None, activation=nn.ReLU, dtype=torch.float64, **options) -> Objective:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 5), activation(), nn.Linear(5, 3)).double()
+    own, labels = data()
+    x, y = own if x is None else x, labels if y is None else y
+    return Objective(model, x, y, loss or "cross_entropy", dtype=dtype, **options)
+
+
+def same(a: Objective, b: Objective) -> bool:
+    return np.array_equal(objective_digest(a), objective_digest(b))
+
+
+class Interrupted(Exception):
+    pass
+
+
+def stop(k: int, *_: object) -> None:
+    if k == 3:
+        raise Interrupted
+
+
+def direction(o: Objective) -> torch.Tensor:
+    return torch.randn(o.parameters, generator=torch.Generator().manual_seed(1)).to(o.dtype)
+
+
+RUNS = {
+    "gradient_descent": lambda o, **k: gradient_descent(o, o.theta, 0.1, 6, **k).theta,
+    "sgd": lambda o, **k: sgd(o, o.theta, 0.1, 6, 8, **k).theta,
+    "gradient_flow": lambda o, **k: gradient_flow(o, o.theta, cap=0.1, steps=6, **k).theta,
+    "line": lambda o, **k: torch.tensor(slices.line(o, o.theta, direction(o), np.linspace(0, 1, 6), **k).values),
+    "w_peak": lambda o, **k: mining.w_peak(o, o.theta, 3, 0.1, 8, **k).direction,
+}
+
+
+def interrupted(run, o: Objective, file) -> None:
+    with pytest.raises(Interrupted):
+        run(o, checkpoint=file, checkpoint_every=0, progress=stop)
+    assert file.exists()
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_goes_on_with_its_own_function_only(tmp_path, name, monkeypatch):
+    run, file = RUNS[name], tmp_path / "state.npz"
+    loss = nn.CrossEntropyLoss(label_smoothing=0.1)
+    whole = run(objective(loss))
+    interrupted(run, objective(loss), file)
+    x, y = data()
+    others = [
+        objective(nn.CrossEntropyLoss(label_smoothing=0.2)),
+        objective(loss, x=x + 1e-9),
+        objective(loss, y=y.flip(0)),
+        objective(loss, activation=nn.Tanh),
+    ]
+    for other in others:
+        with pytest.raises(ValueError, match=f"{file.name} was saved for another objective"):
+            run(other, checkpoint=file)
+    hashed = []
+    digest = identity.objective_digest
+    module = {"line": "slices.sweep", "w_peak": "mining.loop", "sgd": "descent.stochastic"}.get(name, f"descent.{name}")
+    monkeypatch.setattr(
+        sys.modules[f"landscape_helpers.{module}"], "objective_digest", lambda o: hashed.append(o) or digest(o)
+    )
+    resumed = run(objective(nn.CrossEntropyLoss(label_smoothing=0.1)), checkpoint=file)
+    assert torch.equal(resumed, whole) and len(hashed) == 1
+    run(objective(loss))
+    assert len(hashed) == 1, "without a checkpoint nothing is hashed"
+
+
+def weighted(weights: torch.Tensor):
+    return lambda outputs, y: F.cross_entropy(outputs, y, weight=weights)
+
+
+def powered(outputs: torch.Tensor, y: torch.Tensor, power: float = 2.0) -> torch.Tensor:
+    return F.cross_entropy(outputs, y) ** power
+
+
+class Own(nn.Module):
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.tensor(weight, dtype=torch.float64))
+
+    def forward(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.weight * F.cross_entropy(outputs, y)
+
+
+class Callable:
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+    def __call__(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.scale * F.cross_entropy(outputs, y)
+
+    def method(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self(outputs, y)
+
+
+ONE, OTHER = torch.tensor([1.0, 2.0, 9.0]).double(), torch.tensor([1.0, 2.0, 8.0]).double()
+LOSSES = {
+    "class weights": lambda w: nn.CrossEntropyLoss(weight=(OTHER if w else ONE).clone()),
+    "ignore_index": lambda w: nn.CrossEntropyLoss(ignore_index=-2 if w else -100),
+    "enclosed tensor": lambda w: weighted((OTHER if w else ONE).clone()),
+    "partial": lambda w: functools.partial(F.cross_entropy, label_smoothing=0.2 if w else 0.1),
+    "partial of a default": lambda w: functools.partial(powered, power=3.0) if w else functools.partial(powered),
+    "code": lambda w: (
+        (lambda o, t: 2.0 * F.cross_entropy(o, t)) if w else (lambda o, t: 3.0 * F.cross_entropy(o, t))
+    ),
+    "module of one's own": lambda w: Own(2.0 if w else 1.0),
+    "object": lambda w: Callable(2.0 if w else 1.0),
+    "method": lambda w: Callable(2.0 if w else 1.0).method,
+    "inside a sequence": lambda w: functools.partial(lambda o, t, of: of[0](o, t), of=[Own(2.0 if w else 1.0)]),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_are_known_by_what_they_hold(name):
+    first, again, other = (objective(LOSSES[name](w)) for w in (False, False, True))
+    assert same(first, again) and not same(first, other)
+
+
+def test_micro_batches_are_no_matter_and_shape_and_type_are():
+    x, y = data()
+    assert same(objective(), objective(batch_size=5))
+    assert not same(objective(), objective(dtype=torch.float32))
+    assert not same(objective(x=x[:-1], y=y[:-1]), objective())
+    # The same bytes in another order of samples, and images whose memory is laid out otherwise.
+    assert not same(objective(x=x.flip(0), y=y), objective())
+    assert same(objective(x=x.t().contiguous().t()), objective())
+
+
+def test_the_digest_is_the_same_in_another_process(tmp_path):
+    script = textwrap.dedent(
+        """
+        import sys
+        sys.path.insert(0, sys.argv[1])
+        import test_checkpoint_identity as t
+        from landscape_helpers.descent.identity import objective_digest
+        print(*(objective_digest(t.objective(make(False))).tobytes().hex() for make in t.LOSSES.values()))
+        """
+    )
+    folder = __file__.rpartition("/")[0]
+    (tmp_path / "digest.py").write_text(script)
+    run = subprocess.run(
+        [sys.executable, tmp_path / "digest.py", folder], capture_output=True, text=True, check=True, timeout=120
+    )
+    here = [objective_digest(objective(make(False))).tobytes().hex() for make in LOSSES.values()]
+    assert run.stdout.split() == here
+
+
+@pytest.mark.parametrize("name", ["gradient_descent", "sgd", "line", "w_peak"])
+def test_bfloat16_is_saved_and_goes_on_bit_for_bit(tmp_path, name):
+    run, file = RUNS[name], tmp_path / "state.npz"
+    whole = run(objective(dtype=torch.bfloat16))
+    interrupted(run, objective(dtype=torch.bfloat16), file)
+    resumed = run(objective(dtype=torch.bfloat16), checkpoint=file)
+    assert resumed.dtype == whole.dtype and torch.equal(resumed, whole)
+
+
+def test_sgd_takes_all_samples_where_there_are_fewer_than_a_batch():
+    o = objective()
+    small, whole = sgd(o, o.theta, 0.1, 3), sgd(o, o.theta, 0.1, 3, batch_size=N)
+    assert torch.equal(small.theta, whole.theta) and small.steps == 3
+    truth = o.theta
+    for _ in range(3):
+        truth = truth - 0.1 * o.gradient(truth)
+    torch.testing.assert_close(small.theta, truth, rtol=1e-12, atol=1e-12)
