@@ -291,6 +291,13 @@ def test_a_long_remark_that_several_checks_share_stands_once_below_the_table():
     assert [page.text.count(f"Remark {number}") for number in (1, 2, 3)] == [1, 1, 0]
 
 
+def test_the_numbers_of_many_remarks_are_drawn_together():
+    remarks = [f"remark number {number} is long enough to be told only once" for number in range(8)]
+    rows = [check_row("A", *remarks), check_row("B", *remarks), check_row("C", *remarks[:1], *remarks[2:5], remarks[6])]
+    text = Page(checks_table(rows)).text
+    assert text.count("remarks 1\u20138") == 2 and "remarks 1, 3\u20135, 7" in text
+
+
 def test_without_shared_remarks_a_table_is_all_there_is():
     assert checks_table([check_row("A", "only here is this long remark to be found, once"), check_row("B")]).endswith(
         "</table>"

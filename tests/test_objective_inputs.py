@@ -195,7 +195,7 @@ def test_later_changes_of_the_data_do_not_reach_the_objective(shape):
     model = nn.Sequential(nn.Flatten(), net())
     objective = Objective(model, x, y, batch_size=10)
     before = objective.loss(objective.theta)
-    assert before == pytest.approx(float(F.cross_entropy(model(x), y)), rel=1e-12)
+    assert before == pytest.approx(F.cross_entropy(model(x), y).item(), rel=1e-12)
     x.zero_()
     y.zero_()
     assert objective.loss(objective.theta) == before

@@ -50,11 +50,22 @@ def _shared(reasons: Sequence[str]) -> dict[str, int]:
 def _reason(reason: str, shared: Mapping[str, int]) -> str:
     """A row's remarks, those below the table by their numbers."""
     remarks = reason.split(SEPARATOR)
-    numbers = [str(shared[remark]) for remark in remarks if remark in shared]
+    numbers = sorted({shared[remark] for remark in remarks if remark in shared})
     own = [remark for remark in remarks if remark not in shared]
     if numbers:
-        own.append(f"remark{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}")
+        own.append(f"remark{'s' if len(numbers) > 1 else ''} {_ranges(numbers)}")
     return SEPARATOR.join(own)
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers with their runs of three and more drawn together: ``"1, 3\u20136, 8, 9"``."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1].append(number)
+        else:
+            ranges.append([number])
+    return ", ".join(f"{r[0]}\u2013{r[-1]}" if len(r) > 2 else ", ".join(map(str, r)) for r in ranges)
 
 
 def _check(row: Row, shared: Mapping[str, int]) -> str:

@@ -38,6 +38,7 @@ body[data-vscode-theme-kind*="dark"] .lh-card img.lh-light { display: none; }
 .lh-card .lh-soft { color: var(--none); font-size: 0.92em; }
 .lh-card .lh-number { font-variant-numeric: tabular-nums; }
 .lh-card details { margin: 0.4rem 0; font-size: 0.9em; border: 0; }
+.lh-card details table { font-size: 0.98em; }
 .lh-card summary { cursor: pointer; padding: 0.15rem 0; }
 .lh-card dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.1rem 1rem; margin: 0.3rem 0; }
 .lh-card dt { color: var(--none); font-weight: 400; margin: 0; }

@@ -46,6 +46,8 @@ html[data-theme="dark"] .lh-ledger, body[data-jp-theme-light="false"] .lh-ledger
 .lh-ledger .lh-measured { font-variant-numeric: tabular-nums; }
 .lh-ledger .lh-measured code { white-space: normal; }
 .lh-ledger details, .lh-ledger .lh-reason, .lh-ledger .lh-scale { font-size: 0.9em; color: var(--none); }
+.lh-ledger > details { font-size: 1em; color: inherit; margin-top: 1rem; }
+.lh-ledger summary { cursor: pointer; }
 .lh-ledger details ul { margin: 0.2rem 0; padding-left: 1.1rem; }
 .lh-ledger details code { white-space: normal; overflow-wrap: anywhere; }
 .lh-badge { font-weight: 600; white-space: nowrap; }
