@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import PlainMLP, installed, matmul_rate, memory, train, write_rows
+from common import PlainMLP, installed, matmul_rate, train, write_rows
 from torch import nn
 
 from landscape_helpers.data import load_data
@@ -182,13 +182,11 @@ def one_side(workload: str, side: str, scale: str, folder: Path) -> None:
     start = time.process_time()
     given = (side, objective_of(side, model, x, y)) if ours else (model, x, y)
     setup = time.process_time() - start
-    before = memory(reset=True)
     start = time.process_time()
     values, said = function(*given, *((probes, steps) if workload == "density" else (products,)))
     seconds = time.process_time() - start
-    peak = memory() - before
     error = float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
-    record = {"workload": workload, "side": side, "seconds": seconds, "setup_seconds": setup, "peak_mib": peak} | said
+    record = {"workload": workload, "side": side, "seconds": seconds, "setup_seconds": setup} | said
     record |= {"trace": float(values.mean()), "trace_error": error}
     (folder / "record.json").write_text(json.dumps(record))
 
@@ -217,7 +215,7 @@ def run(workload: str, scale: str, peers: list[str], folder: Path, truth: float)
         spread = f" +- {row['trace_error'] / truth:.2%}" if row["trace_error"] is not None else ""
         print(
             f"  {side:15s} {row['seconds']:8.2f} s  {row['ratio']:7.2f} x  {row['products']:4d} products  "
-            f"trace off by {row['trace_deviation']:+.3%}{spread}{lost}  + {row['peak_mib']:.0f} MiB",
+            f"trace off by {row['trace_deviation']:+.3%}{spread}{lost}",
             flush=True,
         )
     return rows
