@@ -73,13 +73,13 @@ def _check(row: Row, shared: Mapping[str, int]) -> str:
     quantities = [f"<code>{escape(name)}</code> {escape(_summary(values))}" for name, values in row["measured"].items()]
     measured = "<br>".join(quantities) or "\u2013"
     if len(quantities) > MANY:
-        measured = _folded(f"{len(quantities)} quantities", measured)
+        measured = folded(f"{len(quantities)} quantities", measured)
     verdict = badge(row["verdict"])
     if row["reason"]:
         verdict += f'<div class="lh-soft">{escape(_reason(row["reason"], shared))}</div>'
     expected = f"<code>{escape(row['expected'])}</code>"
     if len(row["expected"]) > LONG_RULE:
-        expected = _folded("rule", expected)
+        expected = folded("rule", expected)
     return (
         f'<tr><td>{statement}</td><td class="lh-number" data-column="Measured">{measured}</td>'
         f'<td data-column="Expected">{expected}</td><td data-column="Verdict">{verdict}</td></tr>'
@@ -99,7 +99,8 @@ def _number(value: float) -> str:
     return "none" if math.isnan(value) else f"{value:.3g}".replace("-", "\u2212")
 
 
-def _folded(summary: str, body: str) -> str:
+def folded(summary: str, body: str) -> str:
+    """What a reader unfolds, which takes no script."""
     return f"<details><summary>{summary}</summary>{body}</details>"
 
 

@@ -15,7 +15,7 @@ from PIL.Image import Image
 
 from ..catalogue import Figure, RunSpec
 from ..claims import VERDICTS
-from .card_checks import badge, checks_table, definitions
+from .card_checks import badge, checks_table, definitions, folded
 from .card_style import STYLE
 from .evidence import Evidence
 from .image import DPI, Encoded, render, webp
@@ -39,11 +39,12 @@ def card_html(
     caption = f"<strong>{escape(figure.id)} \u00b7 {escape(figure.title)}.</strong> {escape(figure.what)}"
     empty = f'<div class="lh-empty">{badge("not run")}<br>{_sentence(reason)}</div>'
     picture = _pictures(shown, images) if shown and images else empty
-    parts = [picture, f"<figcaption>{caption}</figcaption>", _three(figure, shown, reason)]
+    words, more = _findings(shown) if shown is not None else ("<p>Nothing yet.</p>", "")
+    parts = [picture, f"<figcaption>{caption}</figcaption>", _three(figure, shown, words)]
     if shown is not None:
-        parts += [_every_finding(shown), _table(shown), _checks(shown), _scale(shown), _provenance(shown)]
+        parts += [more, _table(shown), _checks(shown), _scale(shown), _provenance(shown)]
     if here is not None:
-        parts.append(_folded(here))
+        parts.append(_here(here))
     return f'<figure class="lh-card" id="{escape(figure.id)}"><style>{STYLE}</style>{"".join(parts)}</figure>'
 
 
@@ -68,11 +69,10 @@ def _image(picture: Encoded, kind: str, alt: str) -> str:
     )
 
 
-def _three(figure: Figure, shown: Evidence | None, reason: str) -> str:
+def _three(figure: Figure, shown: Evidence | None, measured: str) -> str:
     if shown is None:
-        measured, verdict = "<p>Nothing yet.</p>", badge("not run")
+        verdict = badge("not run")
     else:
-        measured = _findings(shown)
         counts = Counter(row["verdict"] for row in shown.rows)
         given = [f"<li>{badge(v, counts[v])}</li>" for v in VERDICTS if counts[v]]
         verdict = f"<ul>{''.join(given)}</ul>" if given else "<p>No check is decided on this figure.</p>"
@@ -84,42 +84,29 @@ def _three(figure: Figure, shown: Evidence | None, reason: str) -> str:
     return '<div class="lh-three">' + "".join(map(_block, blocks)) + "</div>"
 
 
-def _findings(evidence: Evidence) -> str:
-    """One paragraph; for a comparison its first sentence, then one line a network where these are few."""
-    first, *others = _sentences(evidence)
+def _findings(evidence: Evidence) -> tuple[str, str]:
+    """What was measured, for the column of that name, and below it in the width of the card what is too long for that.
+
+    One paragraph; for a comparison its first sentence, then one line a network, folded where these are many.
+    """
+    first, *others = [escape(sentence) for sentence in findings(evidence.figure.id, evidence.runs)]
     if not evidence.compares:
-        return f"<p>{' '.join([first, *others])}</p>"
-    return f"<p>{first}</p>" if len(others) > MANY_FINDINGS else f"<p>{first}</p>{_list(others)}"
+        return f"<p>{' '.join([first, *others])}</p>", ""
+    lines = f"<ul>{''.join(f'<li>{sentence}</li>' for sentence in others)}</ul>"
+    if len(others) <= MANY_FINDINGS:
+        return f"<p>{first}</p>{lines}", ""
+    return f"<p>{first}</p>", folded(f"What was measured in each of the {len(others)} settings", lines)
 
 
 def _table(evidence: Evidence) -> str:
     """A table in the picture is a table in the page too, for those who read it by ear or copy from it."""
     table = data_table(evidence.figure.id, evidence.runs)
-    return f"<details><summary>The picture as a table</summary>{table}</details>" if table else ""
-
-
-def _every_finding(evidence: Evidence) -> str:
-    """The lines of a comparison of many, in the width of the card."""
-    others = _sentences(evidence)[1:]
-    if not evidence.compares or len(others) <= MANY_FINDINGS:
-        return ""
-    summary = f"What was measured in each of the {len(others)} settings"
-    return f"<details><summary>{summary}</summary>{_list(others)}</details>"
-
-
-def _sentences(evidence: Evidence) -> list[str]:
-    return [escape(sentence) for sentence in findings(evidence.figure.id, evidence.runs)]
-
-
-def _list(sentences: Sequence[str]) -> str:
-    return f"<ul>{''.join(f'<li>{sentence}</li>' for sentence in sentences)}</ul>"
+    return folded("The picture as a table", table) if table else ""
 
 
 def _checks(evidence: Evidence) -> str:
-    table = checks_table(evidence.rows)
-    if len(evidence.rows) <= MANY_CHECKS:
-        return table
-    return f"<details><summary>The {len(evidence.rows)} checks, with what was expected</summary>{table}</details>"
+    table, count = checks_table(evidence.rows), len(evidence.rows)
+    return table if count <= MANY_CHECKS else folded(f"The {count} checks, with what was expected", table)
 
 
 def _block(block: tuple[str, str]) -> str:
@@ -138,7 +125,7 @@ def _scale(evidence: Evidence) -> str:
 
 def _provenance(evidence: Evidence) -> str:
     runs = "".join(_run(name, evidence.specs[name], list(evidence.runs[name])) for name in evidence.specs)
-    return f"<details><summary>Provenance</summary>{runs}</details>"
+    return folded("Provenance", runs)
 
 
 def _run(name: str, spec: RunSpec, datasets: Sequence[xarray.Dataset]) -> str:
@@ -178,11 +165,10 @@ def _compact(value: object) -> str:
     return json.dumps(value, default=list)
 
 
-def _folded(here: Evidence) -> str:
-    summary = f"The same figure computed for this page, at {escape(here.scale)}"
-    words = f"{_findings(here)}{_every_finding(here)}"
-    body = f"{_pictures(here, pictures(here, FOLDED_DPI))}{words}{checks_table(here.rows)}{_provenance(here)}"
-    return f"<details><summary>{summary}</summary>{body}</details>"
+def _here(here: Evidence) -> str:
+    picture = _pictures(here, pictures(here, FOLDED_DPI))
+    body = f"{picture}{''.join(_findings(here))}{checks_table(here.rows)}{_provenance(here)}"
+    return folded(f"The same figure computed for this page, at {escape(here.scale)}", body)
 
 
 def _sentence(text: str) -> str:

@@ -12,11 +12,10 @@ from typing import Any
 
 from ..catalogue import load_catalogue
 from ..claims import VERDICTS, ledger
+from .card_checks import badge, folded
 
 Row = Mapping[str, Any]
 
-# A verdict is a word and a mark as well as a colour.
-MARKS = {"reproduced": "✓", "partly": "◐", "not reproduced": "✗", "not run": "○"}
 # Who set the bound: the paper prints it (P), or it makes a statement in words testable (C, fixed before any run).
 BASES = {
     "P": "bound of the paper",
@@ -102,14 +101,15 @@ class LedgerTable:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        tables = self._table(self.rows)
-        if self.folded:
-            checks = [row for row in self.rows if row["kind"] != "claim"]
-            summary = f"The {len(checks)} checks of single figures, which stand on their cards too"
-            fold = f"<details><summary>{summary}</summary>{self._table(checks)}</details>"
-            tables = self._table([row for row in self.rows if row["kind"] == "claim"]) + fold
+        tables = self._folded() if self.folded else self._table(self.rows)
         style = f"<style>{STYLE}{_filter_rules()}</style>"
         return f'<div class="lh-ledger">{style}{self._filter()}{tables}</div>'
+
+    def _folded(self) -> str:
+        claims = [row for row in self.rows if row["kind"] == "claim"]
+        checks = [row for row in self.rows if row["kind"] != "claim"]
+        summary = f"The {len(checks)} checks of single figures, which stand on their cards too"
+        return f"{self._table(claims)}{folded(summary, self._table(checks))}"
 
     def _table(self, rows: Sequence[Row]) -> str:
         head = "".join(f'<th scope="col">{column}</th>' for column in COLUMNS)
@@ -128,7 +128,7 @@ class LedgerTable:
         # Two tables on one page are chosen from apart.
         group = f"lh-{zlib.crc32(str(self).encode()):x}"
         choices = [_choice(group, "all", f"all {len(self.rows)}", checked=True)]
-        choices += [_choice(group, verdict, f"{_badge(verdict)} {n}") for verdict, n in self.counts.items()]
+        choices += [_choice(group, verdict, f"{badge(verdict)} {n}") for verdict, n in self.counts.items()]
         return f"<fieldset><legend>Show</legend>{''.join(choices)}</fieldset>"
 
     def _group(self, title: str, rows: Sequence[Row]) -> str:
@@ -158,21 +158,18 @@ def _filter_rules() -> str:
     return "\n".join(rules)
 
 
-def _badge(verdict: str) -> str:
-    return f'<span class="lh-badge" data-verdict="{verdict}">{MARKS[verdict]} {verdict}</span>'
-
-
 def _table_row(row: Row) -> str:
+    rule = f"<code>{html.escape(row['expected'])}</code> ({BASES[row['basis']]})"
     statement = (
         f'<span class="lh-id">{html.escape(row["id"])}</span>{html.escape(row["statement"])}'
-        f"<details><summary>rule</summary><code>{html.escape(row['expected'])}</code> ({BASES[row['basis']]})</details>"
+        f"{folded('rule', rule)}"
         f"{_reason(row['reason'])}"
     )
-    verdict = _badge(row["verdict"]) + f'<div class="lh-scale">{_scale(row)}</div>'
+    verdict = badge(row["verdict"]) + f'<div class="lh-scale">{_scale(row)}</div>'
     quantities = [_quantity(name, values) for name, values in row["measured"].items()]
     measured = "".join(quantities)
     if len(quantities) > MANY_QUANTITIES:
-        measured = f"<details><summary>{len(quantities)} quantities</summary>{measured}</details>"
+        measured = folded(f"{len(quantities)} quantities", measured)
     cells = (statement, verdict, measured, number(row["margin"]))
     labels = ("", "", *(f' data-column="{column}"' for column in COLUMNS[2:]))
     body = "".join(f"<td{label}>{cell}</td>" for label, cell in zip(labels, cells, strict=True))
@@ -184,7 +181,7 @@ def _reason(text: str) -> str:
     if len(text) <= LONG_REASON:
         return f'<div class="lh-reason">{html.escape(text)}</div>' if text else ""
     remarks = "".join(f"<li>{html.escape(remark)}</li>" for remark in text.split("; "))
-    return f"<details><summary>remarks</summary><ul>{remarks}</ul></details>"
+    return folded("remarks", f"<ul>{remarks}</ul>")
 
 
 def _quantity(name: str, summary: Mapping[str, Any]) -> str:
