@@ -112,7 +112,8 @@ def conditions(records: Records, note: str, theme: Theme) -> Figure:
         return ""
 
     names = [row[0] for row in rows]
-    table(figure, parts[0], names, [r.title for r in networks], panel, theme, xlabel=LAMBDA, ylabel=LOSS)
+    heads = [r.title.replace(", ", ",\n") for r in networks]
+    table(figure, parts[0], names, heads, panel, theme, xlabel=LAMBDA, ylabel=LOSS)
     if groups:
         plane_row(figure, parts[1], groups, theme)
     _key(figure, theme, planes=bool(groups))
