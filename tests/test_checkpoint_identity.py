@@ -11,9 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from landscape_helpers import Objective, mining, slices
-from landscape_helpers.descent import gradient_descent, gradient_flow, identity, sgd
-from landscape_helpers.descent.identity import objective_digest
+from landscape_helpers import Objective, identity, mining, slices
+from landscape_helpers.checkpoint import Checkpoint
+from landscape_helpers.descent import Evaluation, gradient_descent, gradient_flow, sgd
+from landscape_helpers.identity import objective_digest
 
 N = 24
 
@@ -81,14 +82,40 @@ def test_a_run_goes_on_with_its_own_function_only(tmp_path, name, monkeypatch):
             run(other, checkpoint=file)
     hashed = []
     digest = identity.objective_digest
-    module = {"line": "slices.sweep", "w_peak": "mining.loop", "sgd": "descent.stochastic"}.get(name, f"descent.{name}")
-    monkeypatch.setattr(
-        sys.modules[f"landscape_helpers.{module}"], "objective_digest", lambda o: hashed.append(o) or digest(o)
-    )
+    monkeypatch.setattr(identity, "objective_digest", lambda o: hashed.append(o) or digest(o))
     resumed = run(objective(nn.CrossEntropyLoss(label_smoothing=0.1)), checkpoint=file)
     assert torch.equal(resumed, whole) and len(hashed) == 1
     run(objective(loss))
     assert len(hashed) == 1, "without a checkpoint nothing is hashed"
+
+
+@pytest.mark.parametrize("name", ["gradient_descent", "sgd"])
+def test_probes_with_other_settings_are_another_run(tmp_path, name):
+    run, file = RUNS[name], tmp_path / "state.npz"
+    x, y = data()
+    with pytest.raises(Interrupted):
+        run(objective(), checkpoint=file, checkpoint_every=0, progress=stop, probes=[Evaluation(1, x, y)])
+    with pytest.raises(ValueError, match="saved by another tra"):
+        run(objective(), checkpoint=file, probes=[Evaluation(2, x, y)])
+    run(objective(), checkpoint=file, probes=[Evaluation(1, x, y)])
+    assert not file.exists()
+
+
+def test_the_clock_goes_on_where_it_stood(tmp_path):
+    def checkpoint() -> Checkpoint:
+        return Checkpoint(tmp_path / "state.npz", 0, identity.Identity("run", objective(), [], ()))
+
+    first = checkpoint()
+    first._started -= 100
+    first.save({"a": np.arange(3)})
+    second = checkpoint()
+    assert second.seconds < 50
+    saved = second.load()
+    assert set(saved) == {"a"} and second.seconds > 100
+    nowhere = Checkpoint(None, 0, identity.Identity("run", objective(), [], ()))
+    nowhere.save(saved)
+    nowhere.clear()
+    assert not nowhere.due() and nowhere.load() is None and (tmp_path / "state.npz").exists()
 
 
 def weighted(weights: torch.Tensor):
@@ -158,7 +185,7 @@ def test_the_digest_is_the_same_in_another_process(tmp_path):
         import sys
         sys.path.insert(0, sys.argv[1])
         import test_checkpoint_identity as t
-        from landscape_helpers.descent.identity import objective_digest
+        from landscape_helpers.identity import objective_digest
         print(*(objective_digest(t.objective(make(False))).tobytes().hex() for make in t.LOSSES.values()))
         """
     )

@@ -206,7 +206,7 @@ class TestSetting:
 
 def test_an_interrupted_run_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = edge_of_stability.run(EDGE, seed=1)
-    monkeypatch.setattr("landscape_helpers.descent.checkpoint.Checkpoint.due", lambda self: True)
+    monkeypatch.setattr("landscape_helpers.checkpoint.Checkpoint.due", lambda self: True)
     file = tmp_path / "run.npz"
 
     def stop(step: int, steps: int, loss: float) -> None:

@@ -2,9 +2,7 @@ r"""Full-batch gradient descent, :math:`\theta_{k+1}=\theta_k-\eta\nabla\mathcal
 
 from __future__ import annotations
 
-import hashlib
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,10 +12,10 @@ import numpy as np
 import torch
 import xarray
 
+from ..checkpoint import Checkpoint, array, nest, unnest
+from ..identity import Identity
 from ..objective import Objective
-from .checkpoint import Checkpoint, array, nest, unnest
-from .identity import NAME, objective_digest, refuse_another, update
-from .probe import Probe, Step
+from .probe import Probe, Step, settings_of
 
 Progress = Callable[[int, int, float], None]
 
@@ -85,17 +83,13 @@ def gradient_descent(
     theta = theta.detach().to(objective.device, objective.dtype, copy=True)
     for probe in probes:
         probe.begin(objective)
-    file = Checkpoint(checkpoint, checkpoint_every) if checkpoint is not None else None
-    identity: dict[str, np.ndarray] = {}
-    if file is not None:
-        identity = {"fingerprint": _fingerprint(objective, theta, lr, probes), NAME: objective_digest(objective)}
-    started = time.perf_counter()
+    kind = "trajectory (start, rate, micro-batches, BatchNorm policy or probes differ)"
+    identity = Identity(kind, objective, [theta], (float(lr), settings_of(probes)))
+    file = Checkpoint(checkpoint, checkpoint_every, identity)
     losses: list[float] = []
     past: deque[torch.Tensor] = deque(maxlen=max((p.history for p in probes), default=0))
-    if file is not None and (saved := file.load()) is not None:
-        refuse_another(saved, identity[NAME], file.path)
-        theta = _resume(saved, identity["fingerprint"], objective, probes, losses, past)
-        started -= float(saved["seconds"])
+    if (saved := file.load()) is not None:
+        theta = _resume(saved, objective, probes, losses, past)
 
     previous, spare = theta, torch.empty_like(theta)
     status = "completed"
@@ -121,13 +115,10 @@ def gradient_descent(
         if past.maxlen:
             spare = past.pop() if len(past) == past.maxlen else torch.empty_like(theta)
             past.appendleft(gradient)
-        if file is not None and file.due():
-            state = _state(theta, losses, past, probes)
-            file.save(state | identity | {"seconds": np.array(time.perf_counter() - started)})
-    if file is not None:
-        file.clear()
-    seconds = time.perf_counter() - started
-    return Descent(_record(losses, probes, lr, status), theta, status, len(losses) - 1, seconds)
+        if file.due():
+            file.save(_state(theta, losses, past, probes))
+    file.clear()
+    return Descent(_record(losses, probes, lr, status), theta, status, len(losses) - 1, file.seconds)
 
 
 def _record(losses: list[float], probes: Sequence[Probe], lr: float, status: str) -> xarray.Dataset:
@@ -137,16 +128,6 @@ def _record(losses: list[float], probes: Sequence[Probe], lr: float, status: str
     )
     record = xarray.merge([loss, *(probe.result() for probe in probes)], join="outer", compat="no_conflicts")
     return record.assign_attrs(learning_rate=lr, status=status)
-
-
-def _fingerprint(objective: Objective, theta: torch.Tensor, lr: float, probes: Sequence[Probe]) -> np.ndarray:
-    """Identifies a trajectory: its start, its rate, its objective's size and policy, its probes."""
-    digest = hashlib.sha256()
-    update(digest, theta)
-    settings = (objective.n, objective.batch_size, objective.batchnorm, float(lr))
-    probing = [(type(p).__name__, p.history) for p in probes]
-    digest.update(repr((settings, probing)).encode())
-    return np.frombuffer(digest.digest(), dtype=np.uint8)
 
 
 def _state(
@@ -164,17 +145,11 @@ def _state(
 
 def _resume(
     saved: dict[str, np.ndarray],
-    fingerprint: np.ndarray,
     objective: Objective,
     probes: Sequence[Probe],
     losses: list[float],
     past: deque[torch.Tensor],
 ) -> torch.Tensor:
-    if not np.array_equal(saved["fingerprint"], fingerprint):
-        raise ValueError(
-            "the checkpoint was saved by another trajectory (start, rate, micro-batches, BatchNorm policy or probes "
-            "differ): delete it or choose another file"
-        )
     losses.extend(saved["losses"].tolist())
     theta = torch.as_tensor(saved["theta"]).to(objective.device, objective.dtype)
     gradients = unnest("past", saved)

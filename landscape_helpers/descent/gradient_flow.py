@@ -6,9 +6,7 @@ r"""Gradient flow :math:`\dot\theta=-\nabla L(\theta)`, followed with steps well
 
 from __future__ import annotations
 
-import hashlib
 import math
-import time as clock
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +14,11 @@ import numpy as np
 import torch
 import xarray
 
+from ..checkpoint import Checkpoint, array, nest, unnest
 from ..curvature import EigenTracker, OverflowedCurvature
+from ..identity import Identity
 from ..objective import Objective
-from .checkpoint import Checkpoint, array, nest, unnest
 from .gradient_descent import Progress
-from .identity import NAME, objective_digest, refuse_another, update
 
 METHODS = ("euler", "rk4")
 COLUMNS = ("time", "loss", "rate", "lambda_1", "lambda_residual", "products", "converged")
@@ -108,25 +106,17 @@ def gradient_flow(
     _check(objective, theta, cap, c, time, stop_loss, steps, method, lambda_every, snapshot_every)
     theta = theta.detach().to(objective.device, objective.dtype, copy=True)
     tracker = EigenTracker(objective, 1, tol, max_products, renew=RENEW)
-    settings = (cap, c, method, lambda_every, tol, max_products, snapshot_every, objective.n, objective.batch_size)
-    file = Checkpoint(checkpoint, checkpoint_every) if checkpoint is not None else None
-    identity: dict[str, np.ndarray] = {}
-    if file is not None:
-        fingerprint = _fingerprint(theta, (settings, objective.batchnorm))
-        identity = {"fingerprint": fingerprint, NAME: objective_digest(objective)}
-    started = clock.perf_counter()
+    kind = "flow (start, settings, micro-batches or BatchNorm policy differ)"
+    settings = (cap, c, method, lambda_every, tol, max_products, snapshot_every)
+    file = Checkpoint(checkpoint, checkpoint_every, Identity(kind, objective, [theta], settings))
     rows: list[list[float]] = []
     t, lambda_1 = 0.0, math.nan
     peaks = [Peak(-1, -math.inf, theta.clone()) for _ in range(2)]
-    if file is not None and (saved := file.load()) is not None:
-        refuse_another(saved, identity[NAME], file.path)
-        if not np.array_equal(saved["fingerprint"], identity["fingerprint"]):
-            raise ValueError(f"{checkpoint} was saved by another flow: delete it or choose another file")
+    if (saved := file.load()) is not None:
         theta, *tops = (torch.as_tensor(saved[n]).to(theta) for n in ("theta", "peak0", "peak1"))
         rows, (t, lambda_1) = saved["rows"].tolist(), saved["now"].tolist()
         peaks = [Peak(int(n), float(v), top) for (n, v), top in zip(saved["peaks"], tops, strict=True)]
         tracker.restore(unnest("tracker", saved))
-        started -= float(saved["seconds"])
 
     previous, status = theta, "completed"
     while True:
@@ -157,22 +147,14 @@ def gradient_flow(
         if n == steps or (time is not None and t >= time):
             break
         previous, theta, t = theta, _step(objective, theta, gradient, rate, method), t + rate
-        if file is not None and file.due():
-            state = identity | {"theta": array(theta), "rows": np.array(rows)}
+        if file.due():
+            state = {"theta": array(theta), "rows": np.array(rows)}
             state |= {"now": np.array([t, lambda_1]), "peaks": np.array([[p.step, p.lambda_1] for p in peaks])}
             state |= {f"peak{i}": array(p.theta) for i, p in enumerate(peaks)}
-            state |= nest("tracker", tracker.state()) | {"seconds": np.array(clock.perf_counter() - started)}
-            file.save(state)
-    if file is not None:
-        file.clear()
+            file.save(state | nest("tracker", tracker.state()))
+    file.clear()
     record = _record(rows, status, cap, c, method)
-    return Flow(record, theta, peaks[0], peaks[1], status, len(rows) - 1, clock.perf_counter() - started)
-
-
-def _fingerprint(theta: torch.Tensor, settings: tuple[object, ...]) -> np.ndarray:
-    digest = hashlib.sha256(repr(settings).encode())
-    update(digest, theta)
-    return np.frombuffer(digest.digest(), dtype=np.uint8)
+    return Flow(record, theta, peaks[0], peaks[1], status, len(rows) - 1, file.seconds)
 
 
 def _step(objective: Objective, theta: torch.Tensor, gradient: torch.Tensor, rate: float, method: str) -> torch.Tensor:

@@ -39,6 +39,7 @@ class Probe(Protocol):
 
     Attributes:
         history: how many earlier gradients it wants to see; the trajectory keeps the most that any probe asks for.
+        settings: optional; plain values that its results depend on, so that a checkpoint of other ones is refused.
     """
 
     history: int
@@ -57,3 +58,8 @@ class Probe(Protocol):
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Take over what :meth:`state` returned; called after :meth:`begin`."""
+
+
+def settings_of(probes: Sequence[Probe]) -> list[tuple[object, ...]]:
+    """What tells the probes of two trajectories apart."""
+    return [(type(probe).__name__, probe.history, getattr(probe, "settings", ())) for probe in probes]

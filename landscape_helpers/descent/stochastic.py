@@ -2,9 +2,7 @@ r"""Stochastic gradient descent on mini-batches in a seeded order."""
 
 from __future__ import annotations
 
-import hashlib
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +12,11 @@ import numpy as np
 import torch
 import xarray
 
+from ..checkpoint import Checkpoint, array, nest, unnest
+from ..identity import Identity
 from ..objective import Objective
-from .checkpoint import Checkpoint, array, nest, unnest
-from .identity import NAME, objective_digest, refuse_another, update
 from .noise import IsotropicNoise
-from .probe import Probe, Step
+from .probe import Probe, Step, settings_of
 from .schedules import Schedule
 from .training_plan import Draws, Plan, plan_training
 
@@ -116,24 +114,18 @@ def sgd(
     )
     draw = Draws(objective, plan)
     theta = theta.detach().to(objective.device, objective.dtype, copy=True)
-    file = Checkpoint(checkpoint, checkpoint_every) if checkpoint is not None else None
-    identity: dict[str, np.ndarray] = {}
-    if file is not None:
-        identity = {"fingerprint": _fingerprint(objective, theta, plan, probes), NAME: objective_digest(objective)}
+    kind = "training run (start, settings, micro-batches, BatchNorm policy or probes differ)"
+    identity = Identity(kind, objective, [theta], (plan.settings(), settings_of(probes)))
+    file = Checkpoint(checkpoint, checkpoint_every, identity)
     for probe in probes:
         probe.begin(objective)
     run = _Run(theta, torch.zeros_like(theta), theta.clone(), deque(maxlen=max((p.history for p in probes), default=0)))
     if 0 in keep:
         run.kept[0] = theta.clone()
-    started = time.perf_counter()
-    if file is not None and (saved := file.load()) is not None:
-        refuse_another(saved, identity[NAME], file.path)
-        if not np.array_equal(saved["fingerprint"], identity["fingerprint"]):
-            raise ValueError(f"{checkpoint} was saved by another training run: delete it or choose another file")
+    if (saved := file.load()) is not None:
         run.restore(saved, theta)
         for i, probe in enumerate(probes):
             probe.restore(unnest(f"probe{i}", saved))
-        started -= float(saved["seconds"])
 
     epochs_in_all = math.ceil(plan.updates / plan.per_epoch)
     status, last = run.finished(plan), plan.updates
@@ -167,17 +159,15 @@ def sgd(
             if progress is not None:
                 progress(epoch + 1, epochs_in_all, run.losses[-1])
             status = run.finished(plan)
-        if file is not None and file.due() and (probes or run.step < last):
-            state = run.state() | identity | {"seconds": np.array(time.perf_counter() - started)}
+        if file.due() and (probes or run.step < last):
+            state = run.state()
             for i, probe in enumerate(probes):
                 state |= nest(f"probe{i}", probe.state())
             file.save(state)
-    if file is not None:
-        file.clear()
+    file.clear()
     status = status or "completed"
     record = _record(run, plan, probes, status)
-    seconds = time.perf_counter() - started
-    return StochasticDescent(run.kept, np.array(run.losses), run.theta, status, seconds, record, run.step)
+    return StochasticDescent(run.kept, np.array(run.losses), run.theta, status, file.seconds, record, run.step)
 
 
 @dataclass
@@ -243,12 +233,3 @@ def _record(run: _Run, plan: Plan, probes: Sequence[Probe], status: str) -> xarr
     record = xarray.merge([base, *(probe.result() for probe in probes)], join="outer", compat="no_conflicts")
     return record.assign_attrs(learning_rate=plan.lr, status=status)
 
-
-def _fingerprint(objective: Objective, theta: torch.Tensor, plan: Plan, probes: Sequence[Probe]) -> np.ndarray:
-    """Identifies a run: its start, its settings, its objective's size and policy, its probes."""
-    digest = hashlib.sha256()
-    update(digest, theta)
-    probing = [(type(p).__name__, p.history, getattr(p, "settings", ())) for p in probes]
-    of_objective = (objective.n, objective.batch_size, objective.batchnorm)
-    digest.update(repr((of_objective, plan.settings(), probing)).encode())
-    return np.frombuffer(digest.digest(), dtype=np.uint8)

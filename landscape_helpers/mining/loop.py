@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +11,8 @@ import numpy as np
 import torch
 import xarray
 
-from ..descent.checkpoint import Checkpoint, array
-from ..descent.identity import NAME, objective_digest, refuse_another, update
+from ..checkpoint import Checkpoint, array
+from ..identity import Identity
 from ..minibatch import MiniBatches
 from ..objective import Objective
 from .result import Mined
@@ -69,20 +67,14 @@ def mine(
     checkpoint_every: float,
 ) -> Mined:
     """Run an algorithm for its epochs, or until a loss is not finite."""
-    started = time.perf_counter()
-    file = Checkpoint(checkpoint, checkpoint_every) if checkpoint is not None else None
-    identity: dict[str, np.ndarray] = {}
-    if file is not None:
-        identity = {
-            "fingerprint": _fingerprint(algorithm, batches, epochs),
-            NAME: objective_digest(batches.objective),
-        }
+    kind = "search (point, rate, epochs, seed, batch size or BatchNorm policy differ)"
+    settings = (batches.batch_size, batches.seed, epochs, algorithm.settings)
+    identity = Identity(kind, batches.objective, [algorithm.theta, algorithm.start], settings)
+    file = Checkpoint(checkpoint, checkpoint_every, identity)
     previous, log = algorithm.start.clone(), _Log()
     vector, out = previous.clone(), torch.empty_like(previous)
-    if file is not None and (saved := file.load()) is not None:
-        refuse_another(saved, identity[NAME], file.path)
-        _resume(saved, identity["fingerprint"], log, previous, vector)
-        started -= float(saved["seconds"])
+    if (saved := file.load()) is not None:
+        _resume(saved, log, previous, vector)
     size, status = math.ceil(batches.objective.n / batches.batch_size), "completed"
     for epoch in range(len(log.norms), epochs):
         draws, order = _lambdas(algorithm, batches.seed, epoch, size), list(batches.epoch(epoch + 1))
@@ -101,20 +93,18 @@ def mine(
                 log.norms.append(float(algorithm.direction(vector).double().norm()))
             if progress is not None:
                 progress(len(log.lambdas), epochs * size, losses[0])
-            if file is not None and file.due():
-                seconds = np.array(time.perf_counter() - started)
-                file.save(_state(log, previous, vector) | identity | {"seconds": seconds})
+            if file.due():
+                file.save(_state(log, previous, vector))
         if status != "completed":
             break
-    if file is not None:
-        file.clear()
+    file.clear()
     return Mined(
         direction=algorithm.direction(vector),
         record=_record(algorithm, log, size, status),
         status=status,
         epochs=len(log.norms),
         gradients=algorithm.gradients * _passes(len(log.lambdas), size, batches),
-        seconds=time.perf_counter() - started,
+        seconds=file.seconds,
     )
 
 
@@ -164,16 +154,6 @@ def _record(algorithm: Algorithm, log: _Log, size: int, status: str) -> xarray.D
     return xarray.Dataset(variables, coords=coords, attrs={"status": status})
 
 
-def _fingerprint(algorithm: Algorithm, batches: MiniBatches, epochs: int) -> np.ndarray:
-    digest = hashlib.sha256()
-    for vector in (algorithm.theta, algorithm.start):
-        update(digest, vector)
-    objective = batches.objective
-    data = (objective.n, objective.batchnorm, str(objective.dtype), batches.batch_size, batches.seed, epochs)
-    digest.update(repr((data, algorithm.settings)).encode())
-    return np.frombuffer(digest.digest(), dtype=np.uint8)
-
-
 def _state(log: _Log, previous: torch.Tensor, vector: torch.Tensor) -> dict[str, np.ndarray]:
     return {
         "previous": array(previous),
@@ -184,14 +164,7 @@ def _state(log: _Log, previous: torch.Tensor, vector: torch.Tensor) -> dict[str,
     }
 
 
-def _resume(
-    saved: dict[str, np.ndarray], fingerprint: np.ndarray, log: _Log, previous: torch.Tensor, vector: torch.Tensor
-) -> None:
-    if not np.array_equal(saved["fingerprint"], fingerprint):
-        raise ValueError(
-            "the checkpoint was saved by another search (point, rate, epochs, seed, batch size or data size differ): "
-            "delete it or choose another file"
-        )
+def _resume(saved: dict[str, np.ndarray], log: _Log, previous: torch.Tensor, vector: torch.Tensor) -> None:
     log.lambdas.extend(saved["lambdas"].tolist())
     log.losses.extend(tuple(row) for row in saved["losses"].tolist())
     log.norms.extend(saved["norms"].tolist())

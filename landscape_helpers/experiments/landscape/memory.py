@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...descent.checkpoint import Checkpoint
+from ...checkpoint import ArrayFile
 from ...fingerprint import PACKAGE, PACKAGE_ROOT, closure_hash
 from ...locking import only_process
 
@@ -47,7 +47,7 @@ class Memory:
     def _recalled(self, name: str, compute: Callable[[Path | None], Arrays]) -> Arrays:
         if self.folder is None:
             return compute(None)
-        file = Checkpoint(self.folder / f"{name}.npz", every=0.0)
+        file = ArrayFile(self.folder / f"{name}.npz")
         busy = f"{name} is being computed by another process: waiting for it"
         with only_process(file.path.with_suffix(".lock"), busy):
             arrays = file.load()

@@ -1,8 +1,8 @@
-"""Which function a checkpoint belongs to: the data, the loss and the model that an objective was made of.
+"""Which computation a checkpoint belongs to: the function, made of data, loss and model, and what is done with it.
 
-What is saved half-way is only worth going on from while the function is the same. The digest is the same in every
-process in which the same code makes the same objective; it takes one pass over the data, so it is asked for once a run
-and only where there is a checkpoint. Results are not stored by it.
+What is saved half-way is only worth going on from while both are the same. The digests are the same in every process
+in which the same code makes the same objective; one takes a pass over the data, so it is asked for once a run and only
+where there is a checkpoint. Results are not stored by it.
 """
 
 from __future__ import annotations
@@ -11,18 +11,43 @@ import functools
 import hashlib
 import re
 import types
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
-from ..objective import Objective
+from .objective import Objective
 
-NAME = "objective"
 DEEPEST = 8  # how far into what a loss holds its description goes
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A computation on an objective.
+
+    Attributes:
+        what: its kind and, in brackets, what tells it from others of that kind, for a message.
+        objective: the function.
+        vectors: where it starts and what it goes along.
+        settings: everything else that its results depend on, as plain values.
+    """
+
+    what: str
+    objective: Objective
+    vectors: Sequence[torch.Tensor]
+    settings: tuple[object, ...]
+
+    def digests(self) -> dict[str, np.ndarray]:
+        """32 bytes each: ``objective``, of the function, and ``run``, of all else."""
+        objective = self.objective
+        cut = (objective.batch_size, objective.batchnorm)
+        digest = hashlib.sha256(repr((self.what, cut, self.settings)).encode())
+        for vector in self.vectors:
+            update(digest, vector)
+        return {"objective": objective_digest(objective), "run": np.frombuffer(digest.digest(), dtype=np.uint8)}
 
 
 def objective_digest(objective: Objective) -> np.ndarray:
@@ -50,19 +75,6 @@ def objective_digest(objective: Objective) -> np.ndarray:
         for batch in batches:
             update(digest, batch[i])
     return np.frombuffer(digest.digest(), dtype=np.uint8)
-
-
-def refuse_another(saved: Mapping[str, np.ndarray], digest: np.ndarray, path: Path) -> None:
-    """Refuse what was saved for another function.
-
-    Raises:
-        ValueError: the state in ``saved`` does not belong to the objective of this digest.
-    """
-    if not np.array_equal(saved.get(NAME, np.zeros(0)), digest):
-        raise ValueError(
-            f"{path} was saved for another objective (its data, loss or model differ), or by another version of this "
-            "package: going on from it would mix two functions; delete it or choose another file"
-        )
 
 
 def update(digest: hashlib._Hash, tensor: torch.Tensor) -> None:
