@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from .objective import Objective
-from .objective_checks import check_single
+from .objective_checks.averaging import check_single
 
 
 class MiniBatches:

@@ -20,10 +20,12 @@ import torch
 from torch import nn
 
 from .layers import Layer, layers_of, trainable_parameters
-from .objective_arguments import BATCHNORM_POLICIES as BATCHNORM_POLICIES
-from .objective_arguments import LOSSES as LOSSES
-from .objective_arguments import LossFunction, check_arguments
-from .objective_checks import check_evaluation, check_single, check_unwritten, copy_of, undisturbed, version
+from .objective_checks.arguments import BATCHNORM_POLICIES as BATCHNORM_POLICIES
+from .objective_checks.arguments import LOSSES as LOSSES
+from .objective_checks.arguments import LossFunction, check_arguments
+from .objective_checks.averaging import check_single
+from .objective_checks.isolation import check_unwritten, copy_of, undisturbed, version
+from .objective_checks.trial import check_evaluation
 from .predictions import right_predictions
 from .twice_differentiable import TwiceDifferentiable, replace_weight_norm
 
