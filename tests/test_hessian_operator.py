@@ -303,14 +303,25 @@ def test_the_memory_budget_is_kept_and_given_back(name):
 def test_what_two_layers_share_and_what_the_first_never_needs_is_held_once_or_not():
     """A ReLU's output is the next layer's input; the loss's gradient behind the first convolution is asked for once."""
     x, y = torch.randn(10, 1, 8, 8), torch.randint(3, (10,))
-    images, activations, outputs = 10 * 64 * 4, 10 * 4 * 36 * 4, 10 * 3 * 4
+    activations, outputs = 10 * 4 * 36 * 4, 10 * 3 * 4
     for middle in (nn.ReLU(), nn.Identity()):
         model = nn.Sequential(nn.Conv2d(1, 4, 3), middle, nn.Flatten(), nn.Linear(4 * 36, 3))
         objective = Objective(model, x, y)
         with HessianAt(objective, objective.theta) as hessian:
             hessian.product(torch.ones(objective.parameters))
             # The last layer's adjoint, and what the loss keeps: the outputs, their gradient, its graph, probabilities.
-            assert hessian.held == images + activations + 5 * outputs
+            assert hessian.held == activations + 5 * outputs
+
+
+@pytest.mark.parametrize("name", ["conv", "functional"])
+def test_the_data_do_not_count_as_held_however_many_micro_batches_look_at_them(name):
+    objectives = [objective_of(name, batch_size=size) for size in (None, 1)]
+    held = []
+    for objective in objectives:
+        with HessianAt(objective, objective.theta) as hessian:
+            hessian.product(vectors_for(objective))
+            held.append(hessian.held)
+    assert held[1] < 1.5 * held[0]
 
 
 def test_counts_and_gradients_are_left_alone():

@@ -29,9 +29,9 @@ from torch.overrides import TorchFunctionMode
 from ..layers import trainable_parameters
 from ..objective import Objective
 from ..twice_differentiable import TwiceDifferentiable
-from .piecewise import why_not_piecewise_affine, why_samples_are_coupled
+from .piecewise import why_samples_are_coupled
 from .range_finder import RangeFinder
-from .trace import exact_trace, output_factors, why_too_wide
+from .trace import output_factors, summed_trace, why_not_exact
 
 AUTO_LOST = 0.008  # share of the trace that "auto" may give up: below one per cent, with a margin
 OVERSAMPLING = 10  # columns of the range finder beyond the rank (Halko, Martinsson, Tropp 2011, Section 4.2)
@@ -148,12 +148,12 @@ def restrict(objective: Objective, theta: torch.Tensor, rank: int | str, seed: i
     width = rows.shape[1]
     if isinstance(rank, int) and rank >= width:
         return f"the first layer has {width} inputs, no more than the rank {rank}"
-    exact = why_not_piecewise_affine(objective, theta) is None and why_too_wide(objective, theta) is None
+    exact = why_not_exact(objective, theta) is None
     traces, errors = _output_traces(objective, theta, name, exact)
     weighted = rows * traces.abs().sqrt().to(rows.dtype)[:, None]
     lengths = torch.linalg.vector_norm(rows, dim=1).double().square()
     total = float(traces.abs() @ lengths)
-    whole = exact_trace(objective, theta) if exact and rank == "auto" else ""
+    whole = summed_trace(objective, theta) if exact and rank == "auto" else ""
     allowed = AUTO_LOST * (objective.n * whole if isinstance(whole, float) else total)
     basis, r = _leading(weighted, rank if isinstance(rank, int) else None, total - allowed, seed)
     if r >= width // 2 and rank == "auto":

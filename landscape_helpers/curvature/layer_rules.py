@@ -126,16 +126,19 @@ class Rectifier(Rule):
         return z, Kept({"z": z})
 
     def backward(self, g: torch.Tensor, kept: Kept, onward: bool) -> torch.Tensor:
-        return torch.ops.aten.threshold_backward(g, kept.tensors["z"], 0)
+        return self._sloped(g, kept)
 
     def tangent(self, t: torch.Tensor | None, kept: Kept, v: Pieces) -> torch.Tensor:
         assert t is not None
-        return torch.ops.aten.threshold_backward(t, kept.tensors["z"], 0)
+        return self._sloped(t, kept)
 
     def adjoint(
         self, h: torch.Tensor, t: torch.Tensor | None, kept: Kept, v: Pieces, out: Pieces, onward: bool
     ) -> torch.Tensor:
-        return torch.ops.aten.threshold_backward(h, kept.tensors["z"], 0)
+        return self._sloped(h, kept)
+
+    def _sloped(self, values: torch.Tensor, kept: Kept) -> torch.Tensor:
+        return torch.ops.aten.threshold_backward(values, kept.tensors["z"], 0)
 
 
 class LinearMap(Rule):
@@ -150,7 +153,12 @@ class LinearMap(Rule):
     def _transposed(self, g: torch.Tensor, kept: Kept) -> torch.Tensor:
         assert kept.graph is not None
         leaf, z = kept.graph
-        return g if z is leaf else torch.autograd.grad(z, leaf, g, retain_graph=True)[0]
+        if z is leaf:
+            return g
+        (result,) = torch.autograd.grad(z, leaf, g, retain_graph=True)
+        # The layout of the layer before, whose kernels are several times slower where two layouts meet.
+        channels_last = leaf.dim() == 4 and leaf.is_contiguous(memory_format=torch.channels_last)
+        return result.contiguous(memory_format=torch.channels_last) if channels_last else result
 
     def backward(self, g: torch.Tensor, kept: Kept, onward: bool) -> torch.Tensor:
         return self._transposed(g, kept)

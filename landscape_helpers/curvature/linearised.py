@@ -69,8 +69,8 @@ def _rule_for(module: nn.Module) -> Rule | None:
 class Point:
     """A micro-batch at theta: what each layer keeps, and the loss's gradient with its graph at the outputs.
 
-    ``likely`` holds the predicted probabilities where the loss is the cross-entropy of class indices, and ``share`` the
-    weight of one sample.
+    ``likely`` holds the predicted probabilities where the loss is the cross-entropy of class indices, ``share`` the
+    weight of one sample, and ``bytes`` what all this takes, without the data.
     """
 
     kept: list[Kept]
@@ -78,12 +78,7 @@ class Point:
     gradient: torch.Tensor
     likely: torch.Tensor | None
     share: float
-
-    @property
-    def bytes(self) -> int:
-        held = [tensor.untyped_storage() for kept in self.kept for tensor in kept.held]
-        kept = {storage.data_ptr(): storage.nbytes() for storage in held}  # one layer's output is the next one's input
-        return sum(kept.values()) + 4 * self.outputs.numel() * self.outputs.element_size()
+    bytes: int
 
     def bent(self, t: torch.Tensor) -> torch.Tensor:
         r"""The loss's second derivative at the outputs times t.
@@ -200,7 +195,12 @@ class Linearised:
                 g = self.rules[index].backward(g, kept[index], onward=index > self.first)
         indices = self.objective.loss_function is LOSSES["cross_entropy"] and not y.is_floating_point()
         likely = outputs.detach().softmax(1) if indices and outputs.dim() == 2 else None
-        return Point(kept, outputs, gradient, likely, share / len(x))
+        storages = [tensor.untyped_storage() for memory in kept for tensor in memory.held]
+        # One layer's output is the next one's input.
+        held = {storage.data_ptr(): storage.nbytes() for storage in storages}
+        held.pop(x.untyped_storage().data_ptr(), None)  # the objective holds its data anyway
+        size = sum(held.values()) + 4 * outputs.numel() * outputs.element_size()
+        return Point(kept, outputs, gradient, likely, share / len(x), size)
 
     def add_product(self, point: Point, v: Pieces, out: Pieces) -> None:
         """Add the micro-batch's product with ``v`` to ``out``."""

@@ -114,18 +114,17 @@ def trace(objective: Objective, theta: torch.Tensor, probes: int = 100, seed: in
 
 def exact_trace(objective: Objective, theta: torch.Tensor, at_any_cost: bool = False) -> float | str:
     """tr H without sampling, or one line that says why it cannot be had or, unless ``at_any_cost``, is too dear."""
+    reason = why_not_exact(objective, theta, at_any_cost) or why_samples_are_coupled(objective, theta)
+    return reason or summed_trace(objective, theta)
+
+
+def why_not_exact(objective: Objective, theta: torch.Tensor, at_any_cost: bool = False) -> str | None:
+    """None where the diagonal of H is the Gauss-Newton matrix's and, unless ``at_any_cost``, the outputs few enough."""
     reason = why_not_piecewise_affine(objective, theta)
-    reason = reason or (None if at_any_cost else why_too_wide(objective, theta))
-    reason = reason or why_samples_are_coupled(objective, theta)
-    if reason is not None:
-        return reason
-    try:
-        return _exact(objective, theta)
-    except NoSampleGradients as error:
-        return str(error)
+    return reason or (None if at_any_cost else _why_too_wide(objective, theta))
 
 
-def why_too_wide(objective: Objective, theta: torch.Tensor) -> str | None:
+def _why_too_wide(objective: Objective, theta: torch.Tensor) -> str | None:
     """None where a sample has few enough outputs for an exact trace under "auto", else one line with the numbers."""
     objective.move(theta)
     _, x, y = next(objective.weighted())
@@ -142,8 +141,19 @@ def why_too_wide(objective: Objective, theta: torch.Tensor) -> str | None:
     return f"a sample has {width} outputs, and the exact trace takes {growth}: 'auto' takes it up to {most}"
 
 
-def _exact(objective: Objective, theta: torch.Tensor) -> float:
+def summed_trace(objective: Objective, theta: torch.Tensor) -> float | str:
+    """tr H by the formula of :func:`trace`, where that is known to hold; or one line that says what stands in the way.
+
+    That is a layer whose gradients cannot be had sample by sample.
+    """
     objective.move(theta)
+    try:
+        return _summed(objective)
+    except NoSampleGradients as error:
+        return str(error)
+
+
+def _summed(objective: Objective) -> float:
     total, size = 0.0, 0
     for _, x, y in objective.weighted():
         if not size:
