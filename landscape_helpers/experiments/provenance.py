@@ -38,18 +38,27 @@ def with_provenance(
         own: further attributes of the experiment, or others in place of these.
     """
     common: dict[str, Any] = {
-        "experiment": experiment,
-        "parameters": json.dumps(dict(p), sort_keys=True),
-        "seed": seed,
         "data_name": data.name,
         "data_sha256": str(data.provenance["sha256"]),
         "data_n": objective.n,
         "model_parameters": objective.parameters,
-        "package_version": __version__,
         "torch_version": str(torch.__version__),  # a plain string, which netCDF can hold
         "device": str(objective.device),
         "dtype": str(objective.dtype).removeprefix("torch."),
-        "wall_time_s": round(seconds, 3),
         "peak_memory_mb": round(peak_memory_mb(objective.device), 1),
     }
-    return dataset.assign_attrs({**common, **own})
+    return stamped(dataset, experiment, p, seed, seconds, **{**common, **own})
+
+
+def stamped(
+    dataset: xarray.Dataset, experiment: str, p: Mapping[str, Any], seed: int, seconds: float, **own: Any
+) -> xarray.Dataset:
+    """The dataset with the attributes that every result has, of a network or not; arguments as above."""
+    return dataset.assign_attrs(
+        experiment=experiment,
+        parameters=json.dumps(dict(p), sort_keys=True),
+        seed=seed,
+        package_version=__version__,
+        wall_time_s=round(seconds, 3),
+        **own,
+    )

@@ -7,7 +7,6 @@ shrinks at the rate :math:`|\lambda_i\eta-1|`, changes its sign at every step wh
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,8 +15,8 @@ from typing import Any
 import numpy as np
 import xarray
 
-from .. import __version__
 from .parameters import check_all_positive, check_counts, completed, is_list
+from .provenance import stamped
 
 DEFAULTS: dict[str, Any] = {
     "eigenvalues": [1.0, 10.0],  # smallest and largest; the axis of Figure 28 has no scale
@@ -90,7 +89,7 @@ def run(
     measured = np.exp((size[:, -1] - size[:, 0]) / p["steps"])
     changes = (np.sign(position[:, 1:]) * np.sign(position[:, :-1]) < 0).mean(1)
     over = ("rate", "component")
-    return xarray.Dataset(
+    dataset = xarray.Dataset(
         {
             "position": (("rate", "step", "component"), position, {"units": "1"}),
             "loss": (("rate", "step"), 0.5 * (eigenvalues * position**2).sum(-1), {"units": "1"}),
@@ -103,13 +102,6 @@ def run(
             "step": np.arange(p["steps"] + 1),
             "eigenvalue": ("component", eigenvalues, {"units": "1", "long_name": "lambda_i"}),
         },
-    ).assign_attrs(
-        experiment="quadratic_bowl",
-        parameters=json.dumps(p, sort_keys=True),
-        seed=seed,
-        status="completed",
-        package_version=__version__,
-        dtype="float64",
-        device="cpu",
-        wall_time_s=round(time.perf_counter() - started, 3),
     )
+    seconds = time.perf_counter() - started
+    return stamped(dataset, "quadratic_bowl", p, seed, seconds, status="completed", dtype="float64", device="cpu")
