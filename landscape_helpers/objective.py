@@ -136,7 +136,10 @@ class Objective:
         x = x.to(self.device, self.dtype) if x.is_floating_point() else x.to(self.device)
         self.layout = _layout(x, self.model)
         x = _own(x.contiguous(memory_format=self.layout), given)
-        y = _own(y.to(self.device, self.dtype) if y.is_floating_point() else y.to(self.device), given)
+        y = y.to(self.device, self.dtype) if y.is_floating_point() else y.to(self.device)
+        if y.dtype == torch.uint8 and loss_function is nn.functional.cross_entropy:
+            y = y.long()  # as bytes, an index computed from labels overflows and labels used as indices are a mask
+        y = _own(y, given)
         self._batches = list(zip(x.split(self.batch_size), y.split(self.batch_size), strict=True))
         self._versions = version(x), version(y)
         if len(self._batches[-1][0]) == 1:

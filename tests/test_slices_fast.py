@@ -366,3 +366,15 @@ def test_few_samples(kind, n):
     theta, (direction, _) = objective.theta, directions(objective)
     truth = [objective.loss(theta + t * direction) for t in AT2]
     np.testing.assert_allclose(line(objective, theta, direction, AT2).values, truth, rtol=1e-10)
+
+
+def test_labels_in_bytes_are_no_smaller_numbers():
+    """More than 255 samples times classes: an index made of such labels without widening them wraps around."""
+    torch.manual_seed(0)
+    x, y = torch.randn(300, 192, dtype=torch.float64), torch.randint(0, CLASSES, (300,))
+    model = sequential(nn.Linear(192, CLASSES)).double()
+    bytes_, long = (Objective(model, x, labels) for labels in (y.to(torch.uint8), y))
+    assert chosen(bytes_) == "Dense"
+    theta, (direction, _) = long.theta, directions(long)
+    truth = [long.loss(theta + t * direction) for t in AT2]
+    np.testing.assert_allclose(line(bytes_, theta, direction, AT2).values, truth, rtol=1e-11)
