@@ -163,6 +163,10 @@ def frozen() -> nn.Module:
     return model.requires_grad_(False).append(nn.Linear(CLASSES, CLASSES))
 
 
+def frozen_head() -> nn.Module:
+    return sequential(nn.Linear(192, 16), nn.ReLU(), nn.Linear(16, CLASSES).requires_grad_(False))
+
+
 FAST = {
     "mlp": lambda: build_model("mlp", CLASSES, SHAPE, hidden=(16,)),
     "deep tanh mlp": lambda: build_model("mlp", CLASSES, SHAPE, hidden=(16, 12), activation="tanh"),
@@ -192,6 +196,7 @@ FAST = {
         nn.Conv2d(3, 4, 3, 2, 1, bias=False), nn.Tanh(), nn.MaxPool2d(3, 1), nn.Flatten(), nn.Linear(16, CLASSES)
     ),
     "frozen first layer": frozen,
+    "frozen head": frozen_head,
 }
 DIRECT = {"overwritten": Overwritten, "mixing": Mixing, "deciding": Deciding}
 

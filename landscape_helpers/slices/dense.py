@@ -51,6 +51,7 @@ def chain_of(span: Span, graph: fx.Graph) -> Chain | None:
     if targets[0].is_floating_point() or targets[0].dim() != 1:
         return None
     modules = dict(objective.model.named_modules())
+    moving = {id(weight) for weight in objective.weights}
     layers: list[tuple[tuple[Activation, ...], nn.Linear]] = []
     between: list[Activation] = []
     node = first.node
@@ -64,6 +65,8 @@ def chain_of(span: Span, graph: fx.Graph) -> Chain | None:
         if trace.is_relu(node, modules):
             between.append(torch.relu_)
         elif type(module) is nn.Linear and trace.plain(module):
+            if any(id(parameter) not in moving for parameter in module.parameters()):
+                return None  # a frozen layer is the same at every point of a row, where the chain expects its own
             layers.append((tuple(between), module))
             between = []
         elif isinstance(module, ELEMENTWISE) and type(module) in ELEMENTWISE and trace.plain(module):
