@@ -150,6 +150,31 @@ class Hooked(nn.Module):
         return self.head(torch.relu(self.first(torch.flatten(x, 1))))
 
 
+class Forces(nn.Module):
+    """Outputs that are derivatives of an energy by the inputs: differentiated inside the forward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.energy = nn.Sequential(nn.Flatten(), nn.Linear(192, 6), nn.Tanh(), nn.Linear(6, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self.energy(x).sum(), x, create_graph=True)
+        return slope.flatten(1)[:, :CLASSES]
+
+
+class Together(nn.Module):
+    """Takes so many samples at a time and no others."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count, self.head = count, nn.Linear(192, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x.reshape(self.count, 192))
+
+
 def _double(module: nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
     return 2 * output
 
@@ -198,7 +223,7 @@ FAST = {
     "frozen first layer": frozen,
     "frozen head": frozen_head,
 }
-DIRECT = {"overwritten": Overwritten, "mixing": Mixing, "deciding": Deciding}
+DIRECT = {"overwritten": Overwritten, "mixing": Mixing, "deciding": Deciding, "forces": Forces}
 
 
 def samples(kind: str, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
@@ -383,3 +408,14 @@ def test_labels_in_bytes_are_no_smaller_numbers():
     theta, (direction, _) = long.theta, directions(long)
     truth = [long.loss(theta + t * direction) for t in AT2]
     np.testing.assert_allclose(line(bytes_, theta, direction, AT2).values, truth, rtol=1e-11)
+
+
+def test_a_model_that_takes_whole_micro_batches_only():
+    x, y = samples("mlp", torch.float64)
+    objective = Objective(Together(10).double(), x[:40], y[:40], batch_size=10)
+    assert chosen(objective) == "Direct"
+    theta, (direction, _) = objective.theta, directions(objective)
+    curve = line(objective, theta, direction, AT2)
+    truth = [objective.loss(theta + t * direction) for t in AT2]
+    np.testing.assert_allclose(curve.values, truth, rtol=1e-11)
+    assert curve.attrs["random_guess"] == np.log(CLASSES)

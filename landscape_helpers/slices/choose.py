@@ -23,7 +23,13 @@ def choose(span: Span) -> Evaluator:
     if graph is None:
         return Direct(span)
     layerwise = Layerwise(span, graph)
-    if not _agrees(span, layerwise):
+    try:
+        agrees = _agrees(span, layerwise)
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception:  # whatever it raises: it takes the objective's micro-batches, and no smaller pieces of them
+        agrees = False
+    if not agrees:
         return Direct(span)
     chain = chain_of(span, graph)
     if chain is not None and Dense.fits(span, chain):

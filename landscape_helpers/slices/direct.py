@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -10,6 +11,13 @@ import torch
 from ..predictions import right_predictions
 from .batchnorm import Statistics, batchnorm_modules, fixed, normalising, of_the_input, recording
 from .evaluator import Span
+
+
+@contextmanager
+def _as_the_objective() -> Iterator[None]:
+    """No gradients, yet no inference mode: a forward pass may differentiate inside itself, as of an energy."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
 
 
 class Direct:
@@ -21,6 +29,7 @@ class Direct:
 
     block = 1
 
+    @_as_the_objective()
     def __init__(self, span: Span) -> None:
         self._span = span
         objective = span.objective
@@ -37,6 +46,7 @@ class Direct:
             if policy != "re-estimated":
                 self._ends = [self._statistics(end) for end in ((0.0,), (1.0,))[: 2 if policy == "interpolated" else 1]]
 
+    @_as_the_objective()
     def __call__(self, coordinates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         values = [self._at(c) for c in coordinates]
         return np.array([loss for loss, _ in values]), np.array([right for _, right in values])

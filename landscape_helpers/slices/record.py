@@ -20,12 +20,21 @@ def common_attributes(span: Span) -> dict[str, float | str]:
     objective = span.objective
     attributes: dict[str, float | str] = {"batchnorm": span.policy or objective.batchnorm, "samples": objective.n}
     if objective.loss_function is nn.functional.cross_entropy:
-        _, x, _ = next(iter(objective.weighted()))
-        objective.move(span.theta)
-        with torch.inference_mode():
-            # Two samples: BatchNorm that normalises with its batch refuses a single value a channel.
-            attributes["random_guess"] = math.log(objective.model(x[:2]).shape[1])
+        attributes["random_guess"] = math.log(_classes(span))
     return attributes
+
+
+def _classes(span: Span) -> int:
+    objective = span.objective
+    _, x, _ = next(iter(objective.weighted()))
+    objective.move(span.theta)
+    with torch.no_grad():
+        try:
+            # Two samples: BatchNorm that normalises with its batch refuses a single value a channel.
+            outputs = objective.model(x[:2])
+        except Exception:  # a model that takes the objective's micro-batches only, which the slice went through
+            outputs = objective.model(x)
+    return int(outputs.shape[1])
 
 
 def record(
