@@ -11,7 +11,15 @@ import torch
 import xarray
 from torch import nn
 
-from landscape_helpers.descent import GradientCorrelation, Sharpness, gradient_descent, windowed_mean
+from landscape_helpers.descent import (
+    GradientCorrelation,
+    Sharpness,
+    Telemetry,
+    Travel,
+    gradient_descent,
+    sgd,
+    windowed_mean,
+)
 from landscape_helpers.objective import Objective
 
 
@@ -144,6 +152,29 @@ def test_only_the_window_of_gradients_is_kept():
     gradient_descent(objective, objective.theta, 0.1, 30, [Watch()])
     assert [len(s) for s in seen[:6]] == [1, 2, 3, 4, 5, 5]
     assert len(set().union(*seen)) == 5
+
+
+@pytest.mark.parametrize("descend", [gradient_descent, lambda *a, probes: sgd(*a[:3], steps=a[3], probes=probes)])
+def test_probes_that_give_one_name_to_different_numbers_keep_both(descend):
+    objective = classifier()
+    probes = [
+        lambda: Sharpness(3),
+        lambda: Telemetry(0.1, 2, 1, k=2),
+        lambda: GradientCorrelation(3, [0]),
+        lambda: GradientCorrelation(5, [0]),
+        Travel,
+    ]
+    record = descend(objective, objective.theta, 0.1, 6, probes=[probe() for probe in probes]).record
+    sharpness, telemetry, _, correlation, travel = (
+        descend(objective, objective.theta, 0.1, 6, probes=[probe()]).record for probe in probes
+    )
+    xarray.testing.assert_equal(record.products, sharpness.products)
+    np.testing.assert_array_equal(record.products_1, telemetry.products)
+    np.testing.assert_array_equal(record.eigenvalue_1, telemetry.eigenvalue)
+    np.testing.assert_array_equal(record.stop_1, [0, 2, 4, 6])
+    np.testing.assert_array_equal(record.matrix_3, correlation.matrix)
+    np.testing.assert_array_equal(record.windowed_correlation_3, correlation.windowed_correlation)
+    xarray.testing.assert_equal(record.gradient_norm, travel.gradient_norm)  # the same numbers keep one name
 
 
 def test_a_diverging_run_keeps_what_it_recorded():

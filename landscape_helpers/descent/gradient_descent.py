@@ -15,7 +15,7 @@ import xarray
 from ..checkpoint import Checkpoint, array, nest, unnest
 from ..identity import Identity
 from ..objective import Objective
-from .probe import Probe, Step, settings_of
+from .probe import Probe, Step, merged, settings_of
 
 Progress = Callable[[int, int, float], None]
 
@@ -62,7 +62,8 @@ def gradient_descent(
         theta: the start (P,); left as it is.
         lr: the learning rate :math:`\eta`, finite and above 0.
         steps: K, the number of updates, at least 0.
-        probes: what to measure, in this order.
+        probes: what to measure, in this order; :func:`~landscape_helpers.descent.probe.merged` says how their results
+            share the record.
         stop_loss: end once the loss is below this.
         checkpoint: a file in which to save state. Where it exists, the trajectory goes on from it and ends with the
             record it would have had without the interruption; it is deleted at the end.
@@ -126,8 +127,7 @@ def _record(losses: list[float], probes: Sequence[Probe], lr: float, status: str
         {"loss": ("step", np.array(losses), {"units": "nat", "long_name": "training loss"})},
         coords={"step": ("step", np.arange(len(losses)), {"long_name": "full-batch step"})},
     )
-    record = xarray.merge([loss, *(probe.result() for probe in probes)], join="outer", compat="no_conflicts")
-    return record.assign_attrs(learning_rate=lr, status=status)
+    return merged(loss, probes).assign_attrs(learning_rate=lr, status=status)
 
 
 def _state(

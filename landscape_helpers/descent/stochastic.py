@@ -16,7 +16,7 @@ from ..checkpoint import Checkpoint, array, nest, unnest
 from ..identity import Identity
 from ..objective import Objective
 from .noise import IsotropicNoise
-from .probe import Probe, Step, settings_of
+from .probe import Probe, Step, merged, settings_of
 from .schedules import Schedule
 from .training_plan import Draws, Plan, plan_training
 
@@ -96,7 +96,8 @@ def sgd(
         keep: epochs after which theta is kept, 0 for the start.
         probes: what to measure at :math:`\theta_0,\dots,\theta_K`, in this order. They see the loss and gradient of
             the batch that the step takes, with noise and without momentum and weight decay; at K those of the batch
-            that would be taken next.
+            that would be taken next. :func:`~landscape_helpers.descent.probe.merged` says how their results share the
+            record.
         noise: :math:`\xi_t`, added to every gradient; none by default.
         stop_loss: end after an epoch whose mean loss is below this.
         checkpoint: a file in which to save state; where it exists, training goes on from it and ends where it would
@@ -230,6 +231,5 @@ def _record(run: _Run, plan: Plan, probes: Sequence[Probe], status: str) -> xarr
         },
         coords={"step": ("step", np.arange(points), {"long_name": "updates before"})},
     )
-    record = xarray.merge([base, *(probe.result() for probe in probes)], join="outer", compat="no_conflicts")
-    return record.assign_attrs(learning_rate=plan.lr, status=status)
+    return merged(base, probes).assign_attrs(learning_rate=plan.lr, status=status)
 
