@@ -12,8 +12,10 @@ import xarray
 from torch import nn
 
 from landscape_helpers.descent import (
+    FullGradients,
     GradientCorrelation,
     Sharpness,
+    StepLosses,
     Telemetry,
     Travel,
     gradient_descent,
@@ -316,3 +318,34 @@ def test_probes_refuse_senseless_settings():
         GradientCorrelation(matrices_at=[-3])
     with pytest.raises(ValueError, match="at least 1 step"):
         Sharpness(every=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_16_bit_objectives_are_measured_and_resumed(tmp_path, dtype):
+    """Their gradients' inner products are single-precision sums: their squares neither vanish nor overflow."""
+    objective = classifier(dtype=dtype, batch_size=None)
+    theta, file = objective.theta, tmp_path / "run.npz"
+
+    def run(progress=None):
+        probes = [GradientCorrelation(3, [1]), Travel(), FullGradients([(0, 5)]), StepLosses([(0, 5)]), Sharpness(2)]
+        options = {"checkpoint": file, "checkpoint_every": 0.0, "progress": progress}
+        return gradient_descent(objective, theta, 0.01, 5, probes, **options).record
+
+    def interrupt(step, steps, loss):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    whole, gradients = run(), [objective.gradient(theta).double()]
+    at = theta - 0.01 * objective.gradient(theta)
+    gradients.append(objective.gradient(at).double())
+    assert float(whole.gradient_norm[0]) == pytest.approx(float(gradients[0].norm()), rel=1e-5)
+    assert float(whole.dot[1]) == pytest.approx(float(gradients[0] @ gradients[1]), rel=1e-5)
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupt)
+    xarray.testing.assert_identical(run(), whole)
+
+
+def test_telemetry_refuses_16_bits_before_any_work():
+    objective = classifier(dtype=torch.bfloat16)
+    with pytest.raises(ValueError, match=r"single or double precision, got an objective in torch.bfloat16.*float32"):
+        gradient_descent(objective, objective.theta, 0.1, 3, [Telemetry(0.1, 1, 1, k=2)])

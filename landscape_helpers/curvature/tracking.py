@@ -96,7 +96,7 @@ class EigenTracker:
         memory: see :class:`HessianAt`.
 
     Raises:
-        ValueError: a number out of range.
+        ValueError: a number out of range, or an objective in 16 bits.
     """
 
     def __init__(
@@ -121,6 +121,11 @@ class EigenTracker:
             raise ValueError(f"which must be 'LA' (largest algebraic) or 'SA' (smallest), got {which!r}")
         if renew is not None and renew < 1:
             raise ValueError(f"renew must be at least 1 call, or None for never, got {renew}")
+        if objective.dtype.itemsize < 4:
+            raise ValueError(
+                f"eigenpairs are followed in single or double precision, got an objective in {objective.dtype}: make "
+                "it with dtype=torch.float32"
+            )
         self.objective, self.k, self.tol, self.max_products = objective, k, tol, max_products
         self.which, self.renew, self.seed, self.memory = which, renew, seed, memory
         self._calls = 0

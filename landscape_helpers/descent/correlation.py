@@ -156,7 +156,8 @@ class _Cut:
 
     def __init__(self, gradient: torch.Tensor, layers: Sequence[Layer]) -> None:
         self.gradient = gradient
-        self.whole: np.ndarray = gradient.numpy()
+        # Squares of 16-bit numbers leave their range at once, and NumPy has no bfloat16.
+        self.whole: np.ndarray = (gradient if gradient.dtype.itemsize >= 4 else gradient.float()).numpy()
         self.parts = [layer.of(self.whole) for layer in layers]
 
     def dots(self, before: _Cut) -> list[float]:
@@ -174,6 +175,8 @@ class _Cut:
 
 def _inner_products(g: torch.Tensor, before: torch.Tensor | None, layers: Sequence[Layer]) -> list[float]:
     """[<g, before>, |g|^2, <g, before> of each layer ..., |g|^2 of each layer ...], 2 + 2 L numbers."""
+    if g.dtype.itemsize < 4:
+        return _inner_products(g.float(), None if before is None else before.float(), layers)
     other = torch.full_like(g, torch.nan) if before is None else before
     if g.device.type == "cpu":
         values = np.array(_Cut(g, layers).dots(_Cut(other, layers)))
@@ -197,6 +200,8 @@ def _normalise(dot: np.ndarray, norm: np.ndarray) -> np.ndarray:
 
 
 def _cosines(gradients: Sequence[torch.Tensor]) -> np.ndarray:
+    if gradients[0].dtype.itemsize < 4:
+        gradients = [g.float() for g in gradients]
     gram = torch.stack([torch.stack([a @ b for b in gradients]) for a in gradients]).double().cpu().numpy()
     norms = np.sqrt(np.diag(gram))
     return np.clip(gram / np.outer(norms, norms), -1.0, 1.0)

@@ -10,6 +10,7 @@ import torch
 import xarray
 
 from ..objective import Objective
+from .checkpoint import array
 from .probe import Step
 from .windows import Windows
 
@@ -38,7 +39,7 @@ class FullGradients:
 
     def begin(self, objective: Objective) -> None:
         self._objective = self._given or objective
-        self._own = self._objective is objective
+        self._own, self._dtype = self._objective is objective, objective.dtype
         self._rows: list[tuple[float, ...]] = []
         self._updates: list[int] = []
         self._last: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -77,11 +78,11 @@ class FullGradients:
 
     def state(self) -> Mapping[str, np.ndarray]:
         names = ("theta", "gradient")
-        last = {} if self._last is None else {n: t.cpu().numpy() for n, t in zip(names, self._last, strict=True)}
+        last = {} if self._last is None else {n: array(t) for n, t in zip(names, self._last, strict=True)}
         return {"rows": self._table(), "updates": np.array(self._updates, dtype=np.int64), **last}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         self._rows, self._updates = [tuple(row) for row in state["rows"]], state["updates"].tolist()
         if "theta" in state:
             theta, gradient = (torch.as_tensor(state[n]).to(self._objective.device) for n in ("theta", "gradient"))
-            self._last = theta, gradient
+            self._last = theta.to(self._dtype), gradient.to(self._objective.dtype)

@@ -10,6 +10,7 @@ import xarray
 
 from ..curvature import OverflowedCurvature, top_eigenpairs
 from ..objective import Objective
+from .checkpoint import array
 from .probe import Step
 
 
@@ -69,10 +70,10 @@ class Sharpness:
         )
 
     def state(self) -> Mapping[str, np.ndarray]:
-        start = np.zeros(0, dtype=np.float32) if self._start is None else self._start.cpu().numpy()
+        start = np.zeros(0, dtype=np.float32) if self._start is None else array(self._start)
         return {"rows": np.array(self._rows, dtype=np.float64).reshape(-1, 4), "start": start}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         self._rows = [(row[0], row[1], row[2], row[3]) for row in state["rows"]]
         if len(state["start"]):
-            self._start = torch.as_tensor(state["start"]).to(self._objective.device)
+            self._start = torch.as_tensor(state["start"]).to(self._objective.device, self._objective.dtype)

@@ -10,6 +10,7 @@ import xarray
 
 from ..curvature import OverflowedCurvature, both_ends
 from ..objective import Objective
+from .checkpoint import array
 from .probe import Step
 
 
@@ -75,10 +76,10 @@ class Spectrum:
         return np.array(self._rows, dtype=np.float64).reshape(-1, 6)
 
     def state(self) -> Mapping[str, np.ndarray]:
-        start = {} if self._start is None else {"start": self._start.cpu().numpy()}
+        start = {} if self._start is None else {"start": array(self._start)}
         return {"rows": self._table(), **start}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         self._rows = [tuple(row) for row in state["rows"]]
         if "start" in state:
-            self._start = torch.as_tensor(state["start"]).to(self._objective.device)
+            self._start = torch.as_tensor(state["start"]).to(self._objective.device, self._objective.dtype)

@@ -11,6 +11,7 @@ import xarray
 from ..objective import Objective
 from ..slices.batchnorm import batchnorm_modules
 from ..slices.segment import Segment
+from .checkpoint import array
 from .probe import Step
 from .windows import Windows
 
@@ -55,7 +56,7 @@ class StepLosses:
         self._supplied = self._objective is objective and not rounds
         self._rows: list[np.ndarray] = []
         self._updates: list[int] = []
-        self._segment = Segment(self._objective)
+        self._segment, self._dtype = Segment(self._objective), objective.dtype
         self._theta: torch.Tensor | None = None  # where the segment stands
         self._loss = np.nan
 
@@ -94,7 +95,7 @@ class StepLosses:
         return np.array(self._rows, dtype=np.float64).reshape(-1, len(self.alpha))
 
     def state(self) -> Mapping[str, np.ndarray]:
-        theta = {} if self._theta is None else {"theta": self._theta.cpu().numpy()}
+        theta = {} if self._theta is None else {"theta": array(self._theta)}
         return {"rows": self._table(), "updates": np.array(self._updates, dtype=np.int64),
                 "loss": np.array(self._loss), **theta}  # fmt: skip
 
@@ -102,5 +103,5 @@ class StepLosses:
         self._rows, self._updates = list(state["rows"]), state["updates"].tolist()
         self._loss = float(state["loss"])
         if "theta" in state:
-            self._theta = torch.as_tensor(state["theta"]).to(self._objective.device)
+            self._theta = torch.as_tensor(state["theta"]).to(self._objective.device, self._dtype)
             self._segment.begin(self._theta)

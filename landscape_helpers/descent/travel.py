@@ -11,6 +11,7 @@ import torch
 import xarray
 
 from ..objective import Objective
+from .checkpoint import array as as_array
 from .probe import Step
 
 _COLUMNS = 4
@@ -34,7 +35,7 @@ class Travel:
     history = 1
 
     def begin(self, objective: Objective) -> None:
-        self._device = objective.device
+        self._device, self._dtype = objective.device, objective.dtype
         self._start: torch.Tensor | None = None
         self._rows = array("d")
 
@@ -64,16 +65,18 @@ class Travel:
         return np.array(self._rows).reshape(-1, _COLUMNS)
 
     def state(self) -> Mapping[str, np.ndarray]:
-        start = {} if self._start is None else {"start": self._start.cpu().numpy()}
+        start = {} if self._start is None else {"start": as_array(self._start)}
         return {"rows": self._table(), **start}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         self._rows = array("d", np.ravel(state["rows"]).tolist())
         if "start" in state:
-            self._start = torch.as_tensor(state["start"]).to(self._device)
+            self._start = torch.as_tensor(state["start"]).to(self._device, self._dtype)
 
 
 def _dot(a: torch.Tensor, b: torch.Tensor) -> float:
+    if a.dtype.itemsize < 4:
+        return _dot(a.float(), b.float())  # NumPy has no bfloat16, and squares of 16-bit numbers leave their range
     # In main memory NumPy's dot product, the one that GradientCorrelation takes: the two record equal norms.
     value = float(np.vdot(a.numpy(), b.numpy())) if a.device.type == "cpu" else float(torch.dot(a, b))
     # A diverging run's vectors multiply to more than single precision holds.
