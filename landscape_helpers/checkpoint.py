@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class ArrayFile:
         try:
             with np.load(self.path, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
-        except (ValueError, OSError, EOFError) as error:
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(
                 f"{self.path} is not a readable checkpoint ({error}): delete it to start afresh"
             ) from error
@@ -101,6 +102,18 @@ class Checkpoint:
             raise ValueError(f"{self._file.path} was saved by another {self._what}: delete it or choose another file")
         self._started -= float(own["seconds"])
         return {name: values for name, values in saved.items() if not name.startswith(f"{OWN}/")}
+
+    def refuse_fewer(self, done: int, steps: int | None) -> None:
+        """Refuse to go on from a state that lies beyond the last step asked for.
+
+        Raises:
+            ValueError: ``done`` steps have been made, and fewer are wanted.
+        """
+        if self._file is not None and steps is not None and done > steps:
+            raise ValueError(
+                f"{self._file.path} stands at step {done}, beyond the steps={steps} asked for: ask for at least "
+                f"{done}, delete it or choose another file"
+            )
 
     def clear(self) -> None:
         """The computation has ended: delete the file."""

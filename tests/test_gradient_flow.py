@@ -162,6 +162,12 @@ def test_a_foreign_checkpoint_is_refused(tmp_path):
     with pytest.raises(ValueError, match="saved by another flow"):
         gradient_flow(objective, objective.theta, steps=5, method="rk4", checkpoint=file)
 
+    def overrun(n, steps, loss):  # without the refusal this flow has no end
+        assert n < 9
+
+    with pytest.raises(ValueError, match=r"stands at step .*, beyond the steps=1 asked for"):
+        gradient_flow(objective, objective.theta, steps=1, checkpoint=file, progress=overrun)
+
 
 @pytest.mark.parametrize(
     ("change", "message"),

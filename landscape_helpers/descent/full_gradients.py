@@ -9,8 +9,8 @@ import numpy as np
 import torch
 import xarray
 
+from ..checkpoint import array
 from ..objective import Objective
-from .checkpoint import array
 from .probe import Step
 from .windows import Windows
 

@@ -72,7 +72,7 @@ def gradient_descent(
 
     Raises:
         ValueError: a learning rate or number of steps out of range, theta of the wrong length, or a checkpoint that
-            belongs to another trajectory, other data or another loss; all before any work.
+            belongs to another trajectory, other data or another loss, or has more steps behind it; all before any work.
     """
     if not (math.isfinite(lr) and lr > 0):
         raise ValueError(f"lr must be a finite learning rate above 0, got {lr}")
@@ -90,6 +90,7 @@ def gradient_descent(
     losses: list[float] = []
     past: deque[torch.Tensor] = deque(maxlen=max((p.history for p in probes), default=0))
     if (saved := file.load()) is not None:
+        file.refuse_fewer(len(saved["losses"]), steps)
         theta = _resume(saved, objective, probes, losses, past)
 
     previous, spare = theta, torch.empty_like(theta)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 import xarray
 
+from ..checkpoint import array
 from ..curvature import OverflowedCurvature, top_eigenpairs
 from ..objective import Objective
-from .checkpoint import array
 from .probe import Step
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 import xarray
 
+from ..checkpoint import array
 from ..objective import Objective
 from ..slices.batchnorm import batchnorm_modules
 from ..slices.segment import Segment
-from .checkpoint import array
 from .probe import Step
 from .windows import Windows
 

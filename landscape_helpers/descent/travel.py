@@ -10,8 +10,8 @@ import numpy as np
 import torch
 import xarray
 
+from ..checkpoint import array as as_array
 from ..objective import Objective
-from .checkpoint import array as as_array
 from .probe import Step
 
 _COLUMNS = 4
