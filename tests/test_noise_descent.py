@@ -29,6 +29,40 @@ def test_the_largest_variance_is_that_of_samples_taken_one_by_one(images):
     assert largest_gradient_variance(objective, objective.theta, images) == pytest.approx(truth, rel=1e-10)
 
 
+class Recurrent(nn.Module):
+    """Layers that torch.func.vmap does not go through."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.GRU(3, 4, batch_first=True), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.head(self.body(x)[0][:, -1])
+
+
+class Centred(nn.Linear):
+    def forward(self, x):
+        if len(x) < 2:
+            raise ValueError("a mean needs two")
+        return super().forward(x - x.mean(0))
+
+
+def test_recurrent_layers_take_their_samples_one_by_one():
+    torch.manual_seed(0)
+    x, y = torch.randn(9, 5, 3), torch.randint(3, (9,))
+    objective = Objective(Recurrent(), x, y, dtype=torch.float64)
+    singles = [Objective(Recurrent(), x[i : i + 1], y[i : i + 1], dtype=torch.float64) for i in range(9)]
+    gradients = torch.stack([single.gradient(objective.theta) for single in singles])
+    truth = float(gradients.var(0, correction=0).max())
+    assert largest_gradient_variance(objective, objective.theta) == pytest.approx(truth, rel=1e-10)
+
+
+def test_a_model_that_takes_no_single_sample_is_named():
+    objective = Objective(Centred(3, 3), torch.randn(9, 3), torch.randint(3, (9,)))
+    with pytest.raises(ValueError, match=r"Centred or its loss does not take a single sample \(a mean needs two\)"):
+        largest_gradient_variance(objective, objective.theta)
+
+
 def test_batchnorm_keeps_the_statistics_of_the_samples():
     """The oracle puts them into running statistics by hand and freezes those."""
     objective = problem(with_norm=True)

@@ -68,7 +68,8 @@ def largest_gradient_variance(objective: Objective, theta: torch.Tensor, images:
         images: take the first so many samples, all n where there are fewer; None for all.
 
     Raises:
-        ValueError: fewer than two samples asked for or there, of which there is no variance.
+        ValueError: fewer than two samples asked for or there, of which there is no variance; a model or a loss that
+            does not take a single sample.
     """
     if min(objective.n, objective.n if images is None else images) < 2:
         raise ValueError(
@@ -77,19 +78,13 @@ def largest_gradient_variance(objective: Objective, theta: torch.Tensor, images:
     x, y = (held[:images] for held in objective.samples())
     objective.move(theta)
     statistics = _statistics(objective, x)
-    model, names = objective.model, [name for name, _ in trainable_parameters(objective.model)]
+    names = [name for name, _ in trainable_parameters(objective.model)]
     parameters = {name: weight.detach() for name, weight in zip(names, objective.weights, strict=True)}
-
-    def loss(at: dict[str, torch.Tensor], sample: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        return objective.loss_function(functional_call(model, at, (sample[None],)), label[None])
-
-    gradients = vmap(grad(loss), in_dims=(None, 0, 0))
     first = {name: torch.zeros_like(value, dtype=torch.float64) for name, value in parameters.items()}
     second = {name: torch.zeros_like(value) for name, value in first.items()}
     size = max(1, min(SAMPLE_GRADIENTS // objective.parameters, 256))
     for samples, labels in zip(x.split(size), y.split(size), strict=True):
-        with normalising(model, fixed(statistics)):
-            found = gradients(parameters, samples.contiguous(), labels)
+        found = _sample_gradients(objective, parameters, samples, labels, statistics)
         for name, values in found.items():
             rows = values.detach().double()
             first[name] += rows.sum(0)
@@ -106,3 +101,47 @@ def _statistics(objective: Objective, x: torch.Tensor) -> list[Statistics]:
         with torch.no_grad(), normalising(objective.model, recording(found, objective.batchnorm == "frozen")):
             objective.model(x)
     return found
+
+
+def _sample_gradients(
+    objective: Objective,
+    parameters: dict[str, torch.Tensor],
+    x: torch.Tensor,
+    y: torch.Tensor,
+    statistics: list[Statistics],
+) -> dict[str, torch.Tensor]:
+    """By the parameter's name, the gradients (n, ...) of the samples' own losses where the objective's model stands."""
+    model = objective.model
+
+    def loss(at: dict[str, torch.Tensor], sample: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return objective.loss_function(functional_call(model, at, (sample[None],)), label[None])
+
+    try:
+        with normalising(model, fixed(statistics)):
+            return vmap(grad(loss), in_dims=(None, 0, 0))(parameters, x.contiguous(), y)
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception:  # a transform that the forward pass does not go through, as that of recurrent layers
+        return _one_by_one(objective, list(parameters), x, y, statistics)
+
+
+def _one_by_one(
+    objective: Objective, names: list[str], x: torch.Tensor, y: torch.Tensor, statistics: list[Statistics]
+) -> dict[str, torch.Tensor]:
+    weights = objective.weights
+    rows: list[list[torch.Tensor]] = [[] for _ in names]
+    for i in range(len(x)):
+        try:
+            with torch.enable_grad(), normalising(objective.model, fixed(statistics)):
+                value = objective.loss_function(objective.model(x[i : i + 1]), y[i : i + 1])
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except Exception as error:
+            raise ValueError(
+                f"{type(objective.model).__name__} or its loss does not take a single sample ({error}), whose gradient "
+                "the variance is made of: use a model that takes any number of samples"
+            ) from error
+        pieces = torch.autograd.grad(value, weights, allow_unused=True)
+        for row, piece, weight in zip(rows, pieces, weights, strict=True):
+            row.append(torch.zeros_like(weight) if piece is None else piece)
+    return {name: torch.stack(row) for name, row in zip(names, rows, strict=True)}
