@@ -69,3 +69,13 @@ def test_what_has_no_such_split_is_refused():
     big = nn.Linear(2000, 3).double()
     with pytest.raises(ValueError, match="at most 4000 parameters, got 6003"):
         hessian_decomposition(o := Objective(big, torch.randn(2, 2000), torch.tensor([0, 1])), o.theta)
+
+
+def test_the_identity_holds_where_probabilities_underflow():
+    torch.manual_seed(0)
+    x, y = torch.randn(8, 4, dtype=torch.float64), torch.arange(8) % 3
+    x[-3:] *= 3000
+    objective = Objective(nn.Linear(4, 3).double(), x, y)
+    own = torch.log_softmax(objective.outputs(objective.theta), 1)[torch.arange(8), y]
+    assert float(own.min().exp()) == 0
+    assert hessian_decomposition(objective, objective.theta).error < 1e-6

@@ -23,6 +23,7 @@ from torch import nn
 from ..objective import Objective
 from ..twice_differentiable import SecondDerivatives, TwiceDifferentiable
 
+LEAST = 1e-290  # probability: near the least double number, digits and then all of it are lost
 LARGEST = 4000  # parameters: four dense matrices of that size take half a gigabyte
 
 
@@ -77,7 +78,10 @@ def hessian_decomposition(objective: Objective, theta: torch.Tensor) -> HessianD
             second.addr_(gradient, gradient)
             mean += gradient
         # With its weights -1 / (n p_i) held fixed, the Hessian of this sum is R.
-        total = -(logs.exp() / logs.detach().exp()).sum() / objective.n
+        # A probability that underflows is divided by itself before it is formed.
+        known = logs.detach()
+        shift = torch.where(known.exp() > LEAST, 0.0, known)
+        total = -((logs - shift).exp() / (known - shift).exp()).sum() / objective.n
         slope = _flat(torch.autograd.grad(total, weights, create_graph=True, allow_unused=True), weights)
         if slope.requires_grad:
             with SecondDerivatives():
