@@ -31,6 +31,8 @@ class MiniBatches:
             raise ValueError(
                 f"batch_size must lie between 1 and the number of samples {objective.n}, got {batch_size!r}"
             )
+        if not float(batch_size).is_integer():
+            raise ValueError(f"batch_size must be a whole number, got {batch_size}: round it")
         if objective.batchnorm == "whole" and batch_size < objective.n:
             raise ValueError(
                 f"batchnorm='whole' normalises with all {objective.n} samples, which a mini-batch of {batch_size} does "

@@ -356,3 +356,9 @@ def test_statistics_of_the_whole_set_are_not_those_of_a_mini_batch():
     with pytest.raises(ValueError, match="batchnorm='whole' normalises with all 24 samples"):
         mining.w_peak(whole, whole.theta, 1, 0.1, batch_size=5)
     assert mining.w_peak(whole, whole.theta, 1, 0.1, batch_size=N).status == "completed"
+
+
+def test_a_batch_size_that_is_no_whole_number_is_refused():
+    problem = network()
+    with pytest.raises(ValueError, match=r"batch_size must be a whole number, got 2\.5: round it"):
+        mining.w_peak(problem, problem.theta, epochs=1, lr=0.1, batch_size=2.5)

@@ -231,6 +231,8 @@ def test_the_same_seed_gives_the_same_record():
         ({"batch_size": -3}, "batch_size must be at least 1, or None for the whole set, got -3"),
         ({"epochs": None}, "epochs or steps must say how long to train"),
         ({"steps": -1}, "steps must not be negative, got -1"),
+        ({"steps": 2.5}, r"steps must be a whole number, got 2\.5"),
+        ({"batch_size": 2.5}, r"batch_size must be a whole number, got 2\.5"),
         ({"steps": 9, "schedule": "cosine"}, "the schedule ends after epochs=2, which are 8 updates, but steps=9"),
     ],
 )

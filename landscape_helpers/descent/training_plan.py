@@ -79,6 +79,10 @@ def plan_training(
     """
     if not (math.isfinite(lr) and lr > 0):
         raise ValueError(f"lr must be a finite learning rate above 0, got {lr}")
+    for name, value in (("epochs", epochs), ("steps", steps), ("batch_size", batch_size)):
+        # A run of 2.5 steps would have no last one, and batches of 2.5 would leave samples out.
+        if value is not None and not float(value).is_integer():
+            raise ValueError(f"{name} must be a whole number, got {value}: round it")
     if epochs is None and steps is None:
         raise ValueError("epochs or steps must say how long to train, got neither")
     if epochs is not None and epochs < 0:
