@@ -80,8 +80,9 @@ class EigenTracker:
     r"""The k largest (or smallest) eigenpairs at one point after another.
 
     Next to the k vectors one more is followed and moved by a power step at every stop, and every ``renew`` calls the
-    pairs are sought afresh. A direction whose curvature rises from the bulk into the first k while it stays orthogonal
-    to all that is followed (no residual shows it) is found by one of the two.
+    pairs are sought afresh, in turn on either side where the stops jump between two. A direction whose curvature rises
+    from the bulk into the first k while it stays orthogonal to all that is followed (no residual shows it) is found by
+    one of the two.
 
     Args:
         objective: what to differentiate.
@@ -149,7 +150,9 @@ class EigenTracker:
         if before is None or self._worn(before, away):
             pairs = self._fresh(theta)
         else:
-            sought, jumpy, forecast = before.sought, before.jumpy, before.forecast
+            # Where the last stop is not the nearest, the iterates jump, and with them the kinks of a ReLU network.
+            jumpy = before.jumpy or before is not self._stops[-1]
+            sought, forecast = before.sought, None if jumpy else before.forecast
             with HessianAt(self.objective, theta, memory=self.memory) as hessian:
                 expected = None
                 if forecast is not None and forecast.slope is not None:
@@ -209,8 +212,9 @@ class EigenTracker:
 
     def _worn(self, before: _Stop, away: float) -> bool:
         """Whether what is known from ``before`` is too old, or too far ``away``, to go on from."""
-        renewed = self.renew is not None and self._calls - before.sought >= self.renew
-        return renewed or before.turn * away > MOST_TURN
+        sought = [stop.sought for stop in self._stops]  # two, where the stops lie on two sides
+        due = self.renew is not None and self._calls - max(sought) >= self.renew and before.sought == min(sought)
+        return due or before.turn * away > MOST_TURN
 
     def _fresh(self, theta: torch.Tensor) -> Eigenpairs:
         tol, seed = min(self.tol, FRESH_TOLERANCE), self.seed + self._calls
