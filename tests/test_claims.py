@@ -137,6 +137,15 @@ class TestLedger:
         shelf.save(spec, 0, turning(steps, 4500, -1))
         assert f"cnn-small-rate: the first {steps:,} of 30,000 steps" in row(shelf, "GO-F10-1")["reason"]
 
+    @pytest.mark.parametrize("claim", ["GO-F10-1", "GO-F10-3", "GO-F10-5", "GO-C05"])
+    def test_a_turn_that_may_come_after_the_run_leaves_what_follows_it_open(self, shelf: Store, claim: str) -> None:
+        for run in ("cnn-small-rate", "resnet18-small-rate"):
+            steps = load_catalogue().spec(run, "smoke").parameters["steps"]
+            put(shelf, run, "smoke", turning(steps, steps + 1, -1))
+        found = row(shelf, claim)
+        assert (found["verdict"], found["measured"]) == ("not run", {})
+        assert "does not reach epoch 16,000" in found["reason"]
+
     def test_a_share_of_the_papers_epochs_that_was_not_planned_is_not_run(self, shelf: Store) -> None:
         spec = load_catalogue().spec("cnn-small-rate", "smoke")
         shelf.save(spec, 0, turning(spec.parameters["steps"], 4500, -1))

@@ -215,7 +215,7 @@ class TestLayers:
         assert measure("dot_ratio", r) == pytest.approx(16)
         assert measure("largest_dot_ratio", r) == pytest.approx(16)
         assert measure("first_dominance", r, direction="up") == pytest.approx(4)
-        assert math.isnan(measure("first_dominance", r, direction="down"))
+        assert math.isnan(measure("first_dominance", r, direction="down", until=300))
         assert measure("first_largest_share", r) == 1
         assert measure("layer_sum_error", r) == 0
         r.dataset["dot"] = r.dataset["dot"] + 0.21  # of |8| + |-2| + |0.5|
@@ -229,9 +229,19 @@ class TestLayers:
         assert measure("layer_pearson", r, layer="b") == pytest.approx(-1)
         below = wave[4:][wave[4:] < 0].mean()
         assert measure("layer_gap", r) == pytest.approx(0.5 + 0.2 * below - below)
+        assert math.isnan(measure("layer_gap", record(np.abs(wave)), until=300))
         means = [c[4:].mean() for c in layers.values()]
         ranks = np.argsort(np.argsort(means))
         assert measure("depth_order", r) == pytest.approx(np.corrcoef(np.arange(3), ranks)[0, 1])
+
+    @pytest.mark.parametrize(("name", "given"), [("first_dominance", {"direction": "down"}), ("layer_gap", {})])
+    def test_what_follows_a_turn_is_open_where_the_run_was_planned_to_end_before_it(
+        self, name: str, given: dict[str, str]
+    ) -> None:
+        r = Record(record(np.full(401, 0.9)).dataset, planned_steps=400)
+        assert math.isnan(measure(name, r, **given))
+        with pytest.raises(NotRecorded, match="does not reach epoch 1,000"):
+            measure(name, r, until=1000, **given)
 
     def test_a_layer_without_gradient_cannot_pass(self) -> None:
         dead = np.full(401, np.nan)

@@ -8,7 +8,7 @@ import numpy as np
 
 from .phases import phases
 from .record import Record, mean, median, pearson, ranks
-from .registry import curve_of, divide, extreme, register, sign_of, turn_of
+from .registry import curve_of, divide, extreme, register, sign_of, turn_of, turn_until
 
 
 @register
@@ -79,9 +79,18 @@ def single_change_share(r: Record, *, direction: str, layers: str = "all") -> fl
 
 
 @register
-def first_dominance(r: Record, *, direction: str) -> float:
-    """Median, over the epochs after the global turn, of the first layer's |dot| over the largest of the others."""
-    turn = turn_of(curve_of(r), direction)
+def first_dominance(r: Record, *, direction: str, until: float | None = None) -> float:
+    """Median, over the epochs after the global turn, of the first layer's |dot| over the largest of the others.
+
+    NaN where there is no turn.
+
+    Args:
+        until: the epoch up to which a turn is awaited.
+
+    Raises:
+        NotRecorded: the run was planned to end before ``until`` and has not turned.
+    """
+    turn = turn_until(r, direction, until)
     if math.isnan(turn):
         return math.nan
     dots = np.abs(r["layer_dot"][int(turn) :])
@@ -103,9 +112,20 @@ def layer_pearson(r: Record, *, layer: str) -> float:
 
 
 @register
-def layer_gap(r: Record) -> float:
-    """Mean windowed correlation of the last layer minus that of the first, over the oscillating epochs."""
+def layer_gap(r: Record, *, until: float | None = None) -> float:
+    """Mean windowed correlation of the last layer minus that of the first, over the oscillating epochs.
+
+    NaN where there is none.
+
+    Args:
+        until: the epoch up to which oscillation is awaited.
+
+    Raises:
+        NotRecorded: the run was planned to end before ``until`` and has not oscillated.
+    """
     oscillating = curve_of(r) < 0
+    if until is not None and not oscillating.any():
+        r.reaches(int(until))
     return mean(curve_of(r, "last")[oscillating]) - mean(curve_of(r, "first")[oscillating])
 
 

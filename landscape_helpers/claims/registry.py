@@ -74,6 +74,19 @@ def turn_of(curve: Array, direction: str) -> float:
     return math.nan if step is None else float(step)
 
 
+def turn_until(r: Record, direction: str, until: float | None) -> float:
+    """Epoch of the first lasting sign change of the global correlation; NaN where there is none.
+
+    Raises:
+        NotRecorded: there is none, and the run was planned to end before ``until``: whether one would have come is
+            open.
+    """
+    turn = turn_of(curve_of(r), direction)
+    if math.isnan(turn) and until is not None:
+        r.reaches(int(until))
+    return turn
+
+
 def sign_of(direction: str) -> int:
     if direction not in DIRECTIONS:
         raise ValueError(f"direction must be 'up' (- to +) or 'down' (+ to -), got {direction!r}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from .phases import phases
 from .record import NotRecorded, Record, mean, median
-from .registry import REDUCE, curve_of, ratio_of, register, turn_of
+from .registry import REDUCE, curve_of, ratio_of, register, turn_of, turn_until
 
 # The loss
 
@@ -97,10 +97,7 @@ def transition_epoch(r: Record, *, direction: str, until: float | None = None) -
         NotRecorded: the run was planned to end before ``until`` and has not changed its sign: whether it would have
             is open.
     """
-    turn = turn_of(curve_of(r), direction)
-    if math.isnan(turn) and until is not None:
-        r.reaches(int(until))
-    return turn
+    return turn_until(r, direction, until)
 
 
 @register
