@@ -19,6 +19,7 @@ from landscape_helpers.figures import card_html, draw, evidence
 from landscape_helpers.figures.card import Card, card
 from landscape_helpers.figures.card_checks import checks_table
 from landscape_helpers.figures.card_html import MANY_CHECKS, pictures
+from landscape_helpers.figures.findings import Findings
 from landscape_helpers.figures.image import DPI, png, webp
 from landscape_helpers.store import Store
 
@@ -142,6 +143,16 @@ def test_a_comparison_of_many_lists_them_in_a_fold(store, monkeypatch):
         three = html[html.index("lh-three") : html.index("Verdict")]
         assert three.count("<li>") == (0 if many == 1 else 2)
         assert ("measured in each of the 2 settings" in html) == (many == 1)
+
+
+def test_a_remark_is_listed_and_not_counted_as_a_setting(store, monkeypatch):
+    fill(store, "cnn", "laptop", (0,))
+    said = Findings("About:", ["one: 1.", "other: 2."], ["One seed ended early."])
+    monkeypatch.setattr(card_html, "findings", lambda figure_id, runs: said)
+    for many, listed in ((1, "measured in each of the 2 settings"), (2, "<p>About:</p><ul>")):
+        monkeypatch.setattr(card_html, "MANY_FINDINGS", many)
+        html = card("GO-X01", store=store).html
+        assert listed in html and "<li>One seed ended early.</li>" in html
 
 
 def cnn_folders(shown: Card) -> list[str]:

@@ -124,7 +124,7 @@ def test_eigenvalues_outside_the_tolerance_are_counted_in_the_picture() -> None:
     assert unconverged([EdgeRecord("x", run)]) == said
     assert unconverged([FlowRecord("x", flow)]) == ""
     assert said in texts(draw("SING-F04", {"entry": run})).replace("\n", " ")
-    assert findings("SING-F04", {"entry": run})[-1] == said
+    assert findings("SING-F04", {"entry": run}).remarks == [said]
 
 
 def test_runs_that_are_absent_are_named_with_the_reason() -> None:
@@ -142,11 +142,11 @@ def test_what_many_settings_come_to_is_counted() -> None:
     heights = [np.median([float(d["rho"].max("stop")[int(d.attrs["n_classes"]) - 2]) for d in pair]) for pair in
                settings.values()]  # fmt: skip
     above, beyond = sum(h > 0.7 for h in heights), sum(h > 1 for h in heights)
-    lead = findings("SING-F01", settings)[0]
+    lead = findings("SING-F01", settings).lead
     assert f"the last top pair rises above 0.7 in {above} of 3 settings and above 1 in {beyond}" in lead
     changes = [np.median([float(d["change_top"].values[d["rho"].values[:, int(d.attrs["n_classes"]) - 2] > 0.7].mean())
                           for d in pair]) for pair in settings.values()]  # fmt: skip
-    told = findings("SING-T01", settings)[0]
+    told = findings("SING-T01", settings).lead
     assert f"positive in {sum(c > 0 for c in changes)} of them and negative in {sum(c < 0 for c in changes)}" in told
 
 

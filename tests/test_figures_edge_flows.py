@@ -37,14 +37,14 @@ def test_a_peak_at_the_end_of_a_run_is_drawn_open_and_told() -> None:
     assert at_its_end(FlowRecord("x", [whole, cut])) == [False, True]
     figure = draw("SING-F05", {"flow-relu-whole": cut})
     assert "open: largest at its end" in texts(figure) and "open:" not in texts(drawn("SING-F05"))
-    assert "1 of 1 runs end at their peak" in findings("SING-F05", {"flow-relu-whole": cut})[1]
+    assert "1 of 1 runs end at their peak" in findings("SING-F05", {"flow-relu-whole": cut}).each[0]
 
 
 def test_the_spike_of_tanh_is_told_apart_from_its_peak() -> None:
     written = texts(drawn("SING-F05"))
     assert "Peak after t = 1 against size" in written and "first value after the start" in written
-    told = findings("SING-F05", runs_of("SING-F05"))
-    assert "30,000" in told[2] and "30,000" not in told[1]
+    told = findings("SING-F05", runs_of("SING-F05")).each
+    assert "30,000" in told[1] and "30,000" not in told[0]
 
 
 def test_every_eigenvalue_stands_with_two_over_the_rate() -> None:
@@ -69,7 +69,7 @@ def test_the_exponent_is_that_of_the_profile(power: float, verdict: str) -> None
     figure = draw("SING-F06", {"flow-relu-whole": run})
     assert shows(panels(figure)[0], run["cusp_change"].values[0])
     assert shows(panels(figure)[1], run["cusp_change"].values[1])
-    assert f"({verdict})" in findings("SING-F06", {"flow-relu-whole": run})[1]
+    assert f"({verdict})" in findings("SING-F06", {"flow-relu-whole": run}).each[0]
 
 
 def test_a_profile_that_is_too_short_is_said_to_be() -> None:

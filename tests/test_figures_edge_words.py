@@ -90,6 +90,6 @@ def test_every_figure_is_told_in_numbers(figure_id: str) -> None:
 
 def test_words_carry_the_measured_numbers() -> None:
     largest = np.median([d["rho"].values[:, int(d.attrs["n_classes"]) - 1].max() for d in data("classes-2")])
-    told = findings("SING-F02", runs_of("SING-F02"))[1]
+    told = findings("SING-F02", runs_of("SING-F02")).each[0]
     assert f"of pair 2 {largest:.2f}" in told and told.startswith("2 classes")
-    assert f"{100 * MISSED:.0f}%" in findings("SING-X03", runs_of("SING-X03"))[1]
+    assert f"{100 * MISSED:.0f}%" in findings("SING-X03", runs_of("SING-X03")).each[0]

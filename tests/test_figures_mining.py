@@ -254,11 +254,11 @@ def test_every_figure_is_told_in_numbers(figure_id: str) -> None:
 def test_words_carry_the_measured_numbers() -> None:
     data = records("mlp-slices")
     angles = np.concatenate([d[f"angle_{n}"].values.ravel() for n in ("gradient", "later", "final") for d in data])
-    told = findings("MINE-F05", {"mlp-slices": data})[1]
+    told = findings("MINE-F05", {"mlp-slices": data}).each[0]
     assert f"{angles.min():.2f}\u00b0 to {angles.max():.2f}\u00b0" in told
     assert f"{P:,} parameters" in told
     fall = [float(d["curve_loss"][i, 10] - d["curve_loss"][i].min()) for d in data for i in later(d)]
-    assert f"falling {np.median(fall):.2g}" in findings("MINE-F04", {"mlp-slices": data})[1]
+    assert f"falling {np.median(fall):.2g}" in findings("MINE-F04", {"mlp-slices": data}).each[0]
 
 
 def later(data: xarray.Dataset) -> list[int]:

@@ -328,11 +328,11 @@ def test_every_figure_is_told_in_numbers(figure_id: str) -> None:
 
 
 def test_words_carry_the_measured_numbers() -> None:
-    told = findings("WALK-F03", runs_of("WALK-F03"))[1]
+    told = findings("WALK-F03", runs_of("WALK-F03")).each[0]
     first, last = data("vgg11-sgd")[0]["lambda_max"].values[[0, -1]]
     assert f"starts at {first:.3g}" in told and f"ends at {last:.3g}" in told and "2/\u03b7 = 20" in told
     gd = [d["distance"].values[40] for d in data("vgg11-gd")]
-    assert f"distance {np.median(gd):.3g}" in findings("WALK-F01", runs_of("WALK-F01"))[1]
+    assert f"distance {np.median(gd):.3g}" in findings("WALK-F01", runs_of("WALK-F01")).each[0]
 
 
 def test_records_are_the_same_however_seeds_are_given() -> None:

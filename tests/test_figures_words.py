@@ -72,8 +72,8 @@ def test_a_loss_that_rises_has_no_share():
 
 
 def test_a_comparison_is_one_line_a_network_and_leaves_out_what_is_absent():
-    lines = findings("GO-X01", {name: EVERY_RUN[name] for name in ("cnn", "cnn-batchnorm")})
-    assert [line.split(":")[0] for line in lines[1:]] == ["Simple CNN", "Simple CNN with BatchNorm"]
+    lines = findings("GO-X01", {name: EVERY_RUN[name] for name in ("cnn", "cnn-batchnorm")}).each
+    assert [line.split(":")[0] for line in lines] == ["Simple CNN", "Simple CNN with BatchNorm"]
 
 
 def test_unknown_figures_and_missing_runs_are_refused_in_one_line():

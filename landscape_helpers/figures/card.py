@@ -46,7 +46,7 @@ class Card:
         lines = [f"{self.figure.id} \u00b7 {self.figure.title}", f"The paper reports: {self.figure.reported}"]
         if self.shown is None:
             return "\n".join([*lines, f"Not run: {self.reason}"])
-        lines.append(f"We measured ({self.shown.scale}): {' '.join(findings(self.figure.id, self.shown.runs))}")
+        lines.append(f"We measured ({self.shown.scale}): {findings(self.figure.id, self.shown.runs)}")
         for row in self.shown.rows:
             measured = row["measured_text"] or row["reason"]
             lines.append(f"{row['id']}  {row['verdict']}: {row['statement']} [{measured}; expected {row['expected']}]")

@@ -89,13 +89,14 @@ def _findings(evidence: Evidence) -> tuple[str, str]:
 
     One paragraph; for a comparison its first sentence, then one line a network, folded where these are many.
     """
-    first, *others = [escape(sentence) for sentence in findings(evidence.figure.id, evidence.runs)]
+    found = findings(evidence.figure.id, evidence.runs)
     if not evidence.compares:
-        return f"<p>{' '.join([first, *others])}</p>", ""
-    lines = f"<ul>{''.join(f'<li>{sentence}</li>' for sentence in others)}</ul>"
-    if len(others) <= MANY_FINDINGS:
-        return f"<p>{first}</p>{lines}", ""
-    return f"<p>{first}</p>", folded(f"What was measured in each of the {len(others)} settings", lines)
+        return f"<p>{escape(str(found))}</p>", ""
+    lead = f"<p>{escape(found.lead)}</p>"
+    lines = f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in (*found.each, *found.remarks))}</ul>"
+    if len(found.each) <= MANY_FINDINGS:
+        return f"{lead}{lines}", ""
+    return lead, folded(f"What was measured in each of the {len(found.each)} settings", lines)
 
 
 def _table(evidence: Evidence) -> str:

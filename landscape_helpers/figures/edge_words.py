@@ -28,6 +28,7 @@ from .edge_profile import RANGES, fits
 from .edge_record import EdgeRecord, FlowRecord, grouped, unconverged
 from .edge_starts import STARTS, last_loss
 from .edge_table import COLUMNS, rows_of
+from .findings import Findings
 from .numbers_in_words import number, percent, spread
 from .selection import Runs
 
@@ -35,14 +36,14 @@ Records = Mapping[str, Any]
 Told = tuple[str, Callable[[Records], list[str]]]
 
 
-def findings(figure_id: str, runs: Runs) -> list[str]:
+def findings(figure_id: str, runs: Runs) -> Findings:
     """What a figure is about and, of many settings, what they come to; then one sentence a run, setting or row."""
     records = select(figure_id, runs)
     lead, told = WORDS[figure_id]
     if figure_id in SUMS:
         lead = f"{lead} {SUMS[figure_id](records)}"
     missed = unconverged(records.values())
-    return [lead, *(f"{sentence.rstrip('.')}." for sentence in told(records)), *([missed] if missed else [])]
+    return Findings(lead, [f"{sentence.rstrip('.')}." for sentence in told(records)], [missed] if missed else [])
 
 
 def _ratios_in_all(records: Records) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..claims import phases, shown_layers
 from ..curvature.secant import secant_curvature
+from .findings import Findings
 from .gradient_oscillation import plan_of, select
 from .numbers_in_words import percent, spread
 from .selection import Runs
@@ -25,28 +26,28 @@ def alt_text(figure_id: str, runs: Runs) -> str:
     """
     shown = list(select(figure_id, runs).values())
     head = [f"{shown[0].heading}."] if len(shown) == 1 else []
-    return " ".join([*head, *findings(figure_id, runs)])
+    return " ".join([*head, str(findings(figure_id, runs))])
 
 
-def findings(figure_id: str, runs: Runs) -> list[str]:
+def findings(figure_id: str, runs: Runs) -> Findings:
     """Sentences with the numbers that the figure shows: medians over seeds, and ranges where seeds differ."""
     trajectories = select(figure_id, runs)
     layout = plan_of(figure_id).layout
     if layout == "batchnorm":
         lead = "Mean windowed correlation by phase, and the share of the loss decrease made while it is negative."
-        return [lead, *(_share_of(name, run) for name, run in trajectories.items())]
+        return Findings(lead, [_share_of(name, run) for name, run in trajectories.items()])
     if layout == "unshown":
         lead = "Mean windowed correlation by phase."
-        return [lead, *(f"{_label(name)}: {_phases_in_words(run)}." for name, run in trajectories.items())]
+        return Findings(lead, [f"{_label(name)}: {_phases_in_words(run)}." for name, run in trajectories.items()])
     run, *others = trajectories.values()
-    parts = [_loss_in_words(run), f"The windowed correlation averages {_phases_in_words(run)}."]
+    parts = [f"The windowed correlation averages {_phases_in_words(run)}."]
     if layout == "network":
         parts += [_decrease_in_words(run), _sharpness_in_words(others[0] if others else run)]
     if layout in ("layers", "small_rate"):
         parts.append(_layers_in_words(run))
     if layout == "small_rate":
         parts.append(_sharpness_in_words(run))
-    return [part for part in parts if part]
+    return Findings(_loss_in_words(run), [part for part in parts if part])
 
 
 def _loss_in_words(run: Trajectories) -> str:

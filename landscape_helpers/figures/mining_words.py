@@ -9,6 +9,7 @@ import numpy as np
 from ..shapes import LABELS, barrier_height, middle_well, peak_height, stationary_points
 from . import classes_figure
 from .descent_figures import ANGLES, fall
+from .findings import Findings
 from .gaussian_figures import CONDITIONS, NORMALISATIONS, gaussian_all, gaussian_curves, gaussian_curves_of_final
 from .gaussian_figures import plane_groups as groups_of
 from .grid_figures import agreement, told_planes
@@ -36,13 +37,14 @@ WAYS = {
 }
 
 
-def findings(figure_id: str, runs: Runs) -> list[str]:
+def findings(figure_id: str, runs: Runs) -> Findings:
     """What a figure is about, then one sentence a network with what was measured."""
     records = select(figure_id, runs)
     if figure_id == "MINE-F01":
-        return [LEADS[figure_id], *_classes(records)]
+        return Findings(LEADS[figure_id], _classes(records))
     told = [(record, SENTENCES[figure_id](record)) for record in records.values()]
-    return [LEADS[figure_id], *(f"{record.title}: {(text or 'not measured').rstrip('.')}." for record, text in told)]
+    each = [f"{record.title}: {(text or 'not measured').rstrip('.')}." for record, text in told]
+    return Findings(LEADS[figure_id], each)
 
 
 def share(curves: Sequence[Curve], label: str = "v-basin") -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .findings import Findings
 from .numbers_in_words import number, percent, spread
 from .selection import Runs
 from .walk_barriers import by_epoch, relative_barriers
@@ -26,11 +27,12 @@ Records = Mapping[str, Any]
 Told = tuple[str, Callable[[Records], list[str]]]
 
 
-def findings(figure_id: str, runs: Runs) -> list[str]:
+def findings(figure_id: str, runs: Runs) -> Findings:
     """What a figure is about, then one sentence a run, a setting or a row with what was measured."""
     records = select(figure_id, runs)
     lead, told = WORDS[figure_id]
-    return [lead, *(f"{sentence.rstrip('.')}." for sentence in (*told(records), *endings(records)))]
+    each, remarks = ([f"{said.rstrip('.')}." for said in sentences] for sentences in (told(records), endings(records)))
+    return Findings(lead, each, remarks)
 
 
 def _trajectories(epoch: float, records: Records) -> list[str]:

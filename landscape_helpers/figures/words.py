@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import edge_table, edge_words, gradient_oscillation_words, mining_words, walk_words
+from .findings import Findings
 from .numbers_in_words import spread
 from .papers import paper_of
 from .selection import Runs
@@ -12,9 +13,7 @@ from .walk_tables import html_table
 
 __all__ = ["alt_text", "data_table", "findings", "spread"]
 
-Findings = Callable[[str, Runs], list[str]]
-
-FINDINGS: dict[str, Findings] = {
+FINDINGS: dict[str, Callable[[str, Runs], Findings]] = {
     "GO": gradient_oscillation_words.findings,
     "MINE": mining_words.findings,
     "WALK": walk_words.findings,
@@ -40,14 +39,11 @@ def alt_text(figure_id: str, runs: Runs) -> str:
     paper = paper_of(figure_id)
     if paper in DESCRIPTIONS:
         return DESCRIPTIONS[paper](figure_id, runs)
-    return " ".join(FINDINGS[paper](figure_id, runs))
+    return str(FINDINGS[paper](figure_id, runs))
 
 
-def findings(figure_id: str, runs: Runs) -> list[str]:
-    """Sentences with the numbers that the figure shows: medians over seeds, and ranges where seeds differ.
-
-    Of a figure that compares networks, the first sentence says what the others are about, one a network.
-    """
+def findings(figure_id: str, runs: Runs) -> Findings:
+    """Sentences with the numbers that the figure shows: medians over seeds, and ranges where seeds differ."""
     return FINDINGS[paper_of(figure_id)](figure_id, runs)
 
 
