@@ -1,4 +1,4 @@
-"""The singularity paper's table, and the notes and sentences beside its figures."""
+"""The singularity paper's table, and the sentences beside its figures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from drawn_edge import NOTE, data, drawn, runs_of, texts
+from drawn_edge import data, drawn, runs_of, texts
 from synthetic_edge import MISSED, edge_run
 from table_cells import Cells
 from told import assert_told_in_numbers
@@ -14,7 +14,6 @@ from told import assert_told_in_numbers
 from landscape_helpers.catalogue import load_catalogue
 from landscape_helpers.figures import alt_text
 from landscape_helpers.figures.edge_figures import LAYOUTS
-from landscape_helpers.figures.edge_notes import merged, shortened
 from landscape_helpers.figures.edge_record import EdgeRecord
 from landscape_helpers.figures.edge_table import PRINTED, decimals, rows_of
 from landscape_helpers.figures.words import data_table, findings
@@ -61,20 +60,6 @@ def test_rows_with_too_few_stops_and_without_a_run_say_so() -> None:
 )
 def test_a_mean_is_told_to_two_digits_of_its_error(error: float, form: str) -> None:
     assert decimals(error) == form
-
-
-def test_a_long_note_is_told_once_with_what_differs() -> None:
-    assert merged(["t up to 12 of 40, rate 0.1", "t up to 20 of 40, rate 0.1"]) == "t up to 12 or 20 of 40, rate 0.1"
-    assert merged(["rate 0.3 for 0.003", "rate 0.1 for 0.001"]) == "rate 0.3 for 0.003 or 0.1 for 0.001"
-    assert merged(["a b", "a b"]) == "a b" and merged(["a a", "a a a"]) == "a a or a a"
-    assert merged(["one, two", "one"]) == ""
-    records = {run: EdgeRecord(run, data(run)) for run in ("alexnet-relu-0.003", "alexnet-relu-0.001")}
-    assert shortened(NOTE, records) == NOTE
-    told = shortened("x" * 1000, records)
-    rates = " or ".join(f"{r.rate:g} for {r.paper_rate:g}" for r in records.values())
-    assert told.startswith("smoke scale: ") and rates in told and told.endswith("; 2 seeds")
-    mixed = {"a": EdgeRecord("entry", edge_run(profile="smoke")), "b": EdgeRecord("entry", edge_run(profile="laptop"))}
-    assert shortened("x" * 1000, mixed) == "x" * 1000
 
 
 def test_a_rate_that_stands_for_another_is_named_with_it() -> None:

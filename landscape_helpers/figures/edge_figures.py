@@ -23,7 +23,6 @@ from . import (
     edge_taylor,
     selection,
 )
-from .edge_notes import shortened
 from .edge_record import EdgeRecord, FlowRecord, FullBatchRecord, unconverged
 from .selection import Runs, absent_runs, check_figure, full_note
 from .style import Theme
@@ -77,7 +76,7 @@ def draw(figure_id: str, runs: Runs, theme: str = "light", scale_note: str = "")
     # The table has a row for every run, also for those that are missing.
     missing = [] if figure_id == edge_table.FIGURE else absent_runs(figure_id, records)
     remarks = " ".join(filter(None, (REMARKS.get(figure_id, ""), unconverged(records.values()))))
-    note = full_note(shortened(scale_note, records), missing, remarks)
+    note = full_note(scale_note, missing, remarks)
     with themed(theme) as chosen:
         return LAYOUTS[figure_id](records, note, chosen)
 
