@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from ..claims.edge_measures import EDGE
 from .axes import log_ticks
-from .canvas import Handle
+from .canvas import Handle, Key, add_key
 from .decimate import envelope, extremes
 from .edge_record import FullBatchRecord, Series
 from .style import Theme
@@ -82,7 +83,7 @@ def ratio_axis(ax: Axes, series: Sequence[Series]) -> None:
     ax.set_ylabel("\u03c1")
 
 
-def edge_entries(theme: Theme) -> tuple[list[Handle], list[str]]:
+def edge_entries(theme: Theme) -> Key:
     """Key entries of the two lines."""
     lines: list[Handle] = [
         Line2D([], [], color=theme.ink, linewidth=0.9),
@@ -91,7 +92,7 @@ def edge_entries(theme: Theme) -> tuple[list[Handle], list[str]]:
     return lines, ["\u03c1 = 1: \u03bb = 2/\u03b7", f"\u03c1 = {EDGE:g}"]
 
 
-def pair_entries(theme: Theme, solid: str, dotted: str) -> tuple[list[Handle], list[str]]:
+def pair_entries(theme: Theme, solid: str, dotted: str) -> Key:
     """Key entries of a solid and a dotted line, whatever their colour."""
     lines: list[Handle] = [
         Line2D([], [], color=theme.ink, linewidth=1.4),
@@ -100,23 +101,29 @@ def pair_entries(theme: Theme, solid: str, dotted: str) -> tuple[list[Handle], l
     return lines, [solid, dotted]
 
 
-def add_seeds(handles: list[Handle], labels: list[str], records: Mapping[str, FullBatchRecord], theme: Theme) -> None:
-    """The entry of the bands, where any run has several seeds."""
-    seeds = max(len(record.seeds) for record in records.values())
+def edge_key(
+    figure: Figure, records: Iterable[FullBatchRecord], theme: Theme, *parts: Key, marked: bool = True
+) -> None:
+    """A figure's own entries, then what the bands are where any run has several seeds, and the marks at the ends.
+
+    Args:
+        marked: whether the panels mark how first seeds ended (:func:`endings`).
+    """
+    handles = [handle for part, _ in parts for handle in part]
+    labels = [label for _, part in parts for label in part]
+    records = list(records)
+    seeds = max(len(record.seeds) for record in records)
     if seeds > 1:
         handles.append(Patch(color=theme.ink, alpha=0.2, linewidth=0))
         labels.append(f"range of {seeds} seeds")
-
-
-def add_endings(handles: list[Handle], labels: list[str], records: Mapping[str, FullBatchRecord], theme: Theme) -> None:
-    """The entries of the marks at the ends, where any first seed ended early."""
-    ended = [record.statuses[0] for record in records.values()]
+    ended = [record.statuses[0] for record in records] if marked else []
     if any("loss below" in status for status in ended):
         handles.append(Line2D([], [], color=theme.soft, marker="o", markersize=4.2, linestyle="none"))
         labels.append("stopped by its loss")
     if any("non-finite" in status for status in ended):
         handles.append(Line2D([], [], color=theme.alarm, marker="X", markersize=6, linestyle="none"))
         labels.append("overflowed")
+    add_key(figure, (handles, labels))
 
 
 def palette(n: int, theme: Theme) -> list[str]:

@@ -17,8 +17,8 @@ from matplotlib.ticker import FixedLocator
 
 from ..claims.edge_measures import LEAST_STOPS, entry_stops
 from .axes import headed
-from .canvas import Handle, add_key, new_figure
-from .edge_axes import add_seeds, edge_entries, edge_lines, log_axis, ratio_axis, seeds_curve, time_axis
+from .canvas import Handle, new_figure
+from .edge_axes import edge_entries, edge_key, edge_lines, log_axis, ratio_axis, seeds_curve, time_axis
 from .edge_ratios import rho
 from .edge_record import EdgeRecord, Series, common
 from .style import Theme
@@ -64,15 +64,12 @@ def entering(records: Records, note: str, theme: Theme) -> Figure:
         time_axis(ax)
     _dumbbells(below, record, found, colours, theme)
     below.set_xlim(left.get_xlim())
-    lines, told = edge_entries(theme)
     marks: list[Handle] = [
         Line2D([], [], color=theme.ink, marker="o", markersize=6, markerfacecolor="none", linestyle="none"),
         Line2D([], [], color=theme.ink, marker="D", markersize=4.5, linestyle="none"),
     ]
-    handles = [*marks, *lines]
-    labels = [f"\u03c1 rises above {ABOVE:g}", f"first |d\u1d62| > {TIMES:g} \u00d7 its median before", *told]
-    add_seeds(handles, labels, {record.run: record}, theme)
-    add_key(figure, (handles, labels))
+    labels = [f"\u03c1 rises above {ABOVE:g}", f"first |d\u1d62| > {TIMES:g} \u00d7 its median before"]
+    edge_key(figure, [record], theme, (marks, labels), edge_entries(theme), marked=False)
     return figure
 
 

@@ -13,12 +13,11 @@ from matplotlib.ticker import MaxNLocator
 
 from ..claims.flow_measures import opening_curvature, peak_curvature
 from .axes import count_axis, headed
-from .canvas import Handle, add_key, new_figure
+from .canvas import Handle, Key, new_figure
 from .edge_axes import (
     DASHED,
     FLOW_TIME,
-    add_endings,
-    add_seeds,
+    edge_key,
     endings,
     legend_above,
     log_axis,
@@ -73,9 +72,7 @@ def peaks(records: Records, note: str, theme: Theme) -> Figure:
     if any(any(at_its_end(r)) for r in records.values()):
         keys.append(Line2D([], [], color=theme.ink, marker="o", markersize=5, markerfacecolor="none", linestyle="none"))
         labels.append("open: largest at its end")
-    add_seeds(keys, labels, records, theme)
-    add_endings(keys, labels, records, theme)
-    add_key(figure, (keys, labels))
+    edge_key(figure, records.values(), theme, (keys, labels))
     return figure
 
 
@@ -173,7 +170,7 @@ def in_words(line: Line) -> str:
     return f"{number(line.slope, '.2g')} per image, R\u00b2 = {number(line.r_squared, '.4f')}"
 
 
-def stable_entries(theme: Theme) -> tuple[list[Handle], list[str]]:
+def stable_entries(theme: Theme) -> Key:
     """Key entries of the bound 2 / eta, at the largest step and at smaller ones."""
     lines: list[Handle] = [
         Line2D([], [], color=theme.ink, linewidth=0.9, linestyle=DASHED),

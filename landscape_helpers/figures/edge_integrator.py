@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from .axes import headed
-from .canvas import Handle, add_key, new_figure
-from .edge_axes import DOTTED, FLOW_TIME, add_endings, add_seeds, log_axis, seeds_curve, time_axis
+from .canvas import Handle, new_figure
+from .edge_axes import DOTTED, FLOW_TIME, edge_key, log_axis, seeds_curve, time_axis
 from .edge_flow import bounds, curvature, lambda_over_time, mark_stable, peak, stable_entries
 from .edge_record import FlowRecord, Series, common, grouped
 from .numbers_in_words import number
@@ -49,11 +49,7 @@ def integrators(records: Records, note: str, theme: Theme) -> Figure:
         if name in shown
     ]
     labels = [METHODS[name] for name in methods if name in shown]
-    lines, told = stable_entries(theme)
-    handles, labels = [*handles, *lines], [*labels, *told]
-    add_seeds(handles, labels, records, theme)
-    add_endings(handles, labels, records, theme)
-    add_key(figure, (handles, labels))
+    edge_key(figure, records.values(), theme, (handles, labels), stable_entries(theme))
     return figure
 
 

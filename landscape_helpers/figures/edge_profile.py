@@ -17,9 +17,9 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from ..claims.flow_measures import FAR, NEAR, cusp_slope
 from ..shapes import PowerLaw, power_law
 from .axes import headed, log_ticks
-from .canvas import Handle, add_key, new_figure
+from .canvas import Handle, new_figure
 from .curves_panel import plain
-from .edge_axes import DASHED, add_seeds, log_axis, seeds_curve
+from .edge_axes import DASHED, edge_key, log_axis, seeds_curve
 from .edge_record import FlowRecord, Series, common
 from .numbers_in_words import number
 from .panel_table import empty
@@ -49,8 +49,7 @@ def profiles(records: Records, note: str, theme: Theme) -> Figure:
     _slopes(slopes, runs, theme)
     handles: list[Handle] = [Line2D([], [], color=colour, linewidth=1.6) for colour in colours]
     labels = [f"{r.images:,} images" for r in runs]
-    add_seeds(handles, labels, records, theme)
-    add_key(figure, (handles, labels))
+    edge_key(figure, runs, theme, (handles, labels), marked=False)
     return figure
 
 

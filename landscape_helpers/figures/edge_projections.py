@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..claims.edge_measures import concentration
-from .canvas import add_key
-from .edge_axes import add_endings, add_seeds, endings, log_axis, pair_entries, seeds_curve
+from .edge_axes import edge_key, endings, log_axis, pair_entries, seeds_curve
 from .edge_ratios import rate_panels
 from .edge_record import EdgeRecord, common
 from .numbers_in_words import number
@@ -36,10 +35,8 @@ def projections(records: Records, note: str, theme: Theme) -> Figure:
     for ax in axes:
         log_axis(ax, values)
         ax.set_ylabel("length of the part\n(nats, log scale)")
-    handles, labels = pair_entries(theme, "part of the gradient in the top subspace", "in the bulk")
-    add_seeds(handles, labels, records, theme)
-    add_endings(handles, labels, records, theme)
-    add_key(figure, (handles, labels))
+    parts = pair_entries(theme, "part of the gradient in the top subspace", "in the bulk")
+    edge_key(figure, records.values(), theme, parts)
     return figure
 
 

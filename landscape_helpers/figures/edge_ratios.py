@@ -15,12 +15,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..claims.edge_measures import EDGE, max_rho
-from .canvas import Handle, add_key, new_figure
+from .canvas import Handle, new_figure
 from .edge_axes import (
     DASHED,
-    add_endings,
-    add_seeds,
     edge_entries,
+    edge_key,
     edge_lines,
     endings,
     legend_above,
@@ -55,12 +54,7 @@ def by_rate(records: Records, note: str, theme: Theme) -> Figure:
     for ax in axes:
         edge_lines(ax, theme)
         ratio_axis(ax, every)
-    handles, labels = pair_entries(theme, *names)
-    lines, told = edge_entries(theme)
-    handles, labels = [*handles, *lines], [*labels, *told]
-    add_seeds(handles, labels, records, theme)
-    add_endings(handles, labels, records, theme)
-    add_key(figure, (handles, labels))
+    edge_key(figure, records.values(), theme, pair_entries(theme, *names), edge_entries(theme))
     return figure
 
 
@@ -91,12 +85,7 @@ def by_classes(records: Records, note: str, theme: Theme) -> Figure:
     legend_above(count, "Pairs on the edge", [expected], ["number of classes less 1"], 1, rows)
     for ax in (ratio, count):
         time_axis(ax)
-    keys, labels = pair_entries(theme, *pair_names(None))
-    lines, named = edge_entries(theme)
-    keys, labels = [*keys, *lines], [*labels, *named]
-    add_seeds(keys, labels, records, theme)
-    add_endings(keys, labels, records, theme)
-    add_key(figure, (keys, labels))
+    edge_key(figure, shown, theme, pair_entries(theme, *pair_names(None)), edge_entries(theme))
     return figure
 
 

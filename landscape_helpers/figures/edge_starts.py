@@ -12,12 +12,11 @@ from matplotlib.lines import Line2D
 from ..claims.edge_measures import curvature_rise, max_rho
 from ..claims.record import Record
 from .axes import headed
-from .canvas import Handle, add_key, new_figure
+from .canvas import Handle, new_figure
 from .edge_axes import (
     DASHED,
     DOTTED,
-    add_endings,
-    add_seeds,
+    edge_key,
     edge_lines,
     endings,
     log_axis,
@@ -63,9 +62,7 @@ def starts(records: Records, note: str, theme: Theme) -> Figure:
     handles += [Line2D([], [], color=theme.ink, linewidth=1.4, linestyle=style) for style in ("-", DOTTED)]
     handles.append(Line2D([], [], color=theme.ink, linewidth=0.9, linestyle=DASHED))
     labels = [*STARTS.values(), "last top pair", "first bulk pair", "2/\u03b7"]
-    add_seeds(handles, labels, records, theme)
-    add_endings(handles, labels, records, theme)
-    add_key(figure, (handles, labels))
+    edge_key(figure, records.values(), theme, (handles, labels))
     return figure
 
 

@@ -16,8 +16,8 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from ..claims.edge_measures import prediction_error
 from .axes import headed
-from .canvas import Handle, add_key, new_figure
-from .edge_axes import add_seeds, seeds_curve, time_axis
+from .canvas import Handle, new_figure
+from .edge_axes import edge_key, seeds_curve, time_axis
 from .edge_record import EdgeRecord, Series, common, grouped
 from .numbers_in_words import MINUS, SUPERSCRIPT, percent
 from .style import Theme
@@ -57,8 +57,7 @@ def predictions(records: Records, note: str, theme: Theme) -> Figure:
     labels = ["step along the top part", "along the bulk part"]
     handles.append(Line2D([], [], color=theme.soft, linewidth=0.9))
     labels.append("as predicted")
-    add_seeds(handles, labels, records, theme)
-    add_key(figure, (handles, labels))
+    edge_key(figure, records.values(), theme, (handles, labels), marked=False)
     return figure
 
 
