@@ -8,16 +8,15 @@ a stop where the stability ratio :math:`\rho=\eta\lambda/2` of its last top pair
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-from .record import Array, NotRecorded, Record
+from .record import Array, NotRecorded, Record, mean, median
 from .registry import divide, register
 
 EDGE = 0.7  # Section 5.3
 LEAST_STOPS = 3  # Section 5.3
-STATISTICS: dict[str, Any] = {"mean": np.mean, "median": np.median}
+STATISTICS = {"mean": mean, "median": median}
 
 # The stability ratios
 
@@ -245,5 +244,4 @@ def _reduced(values: Array, by: str) -> float:
     """The mean or median of the finite values; NaN where there are none."""
     if by not in STATISTICS:
         raise ValueError(f"a statistic must be one of {', '.join(STATISTICS)}, got {by!r}")
-    finite = values[np.isfinite(values)]
-    return float(STATISTICS[by](finite)) if finite.size else math.nan
+    return STATISTICS[by](values)

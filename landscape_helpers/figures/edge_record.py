@@ -12,6 +12,7 @@ import numpy as np
 from ..catalogue import load_catalogue
 from ..claims import edge_measures, flow_measures
 from ..claims.record import NotRecorded, Record
+from .numbers_in_words import seeds_in_words
 from .run_record import RunRecord, told
 from .trajectories import NAMES
 
@@ -55,11 +56,6 @@ class FullBatchRecord(RunRecord):
         return int(told(self.first, "data_n", 0))
 
     @property
-    def data(self) -> str:
-        name = str(told(self.first, "data_name", self.parameters.get("data", "data")))
-        return NAMES.get(name, name)
-
-    @property
     def n_classes(self) -> int:
         return int(told(self.first, "n_classes", 10))
 
@@ -80,10 +76,6 @@ class FullBatchRecord(RunRecord):
 
 class EdgeRecord(FullBatchRecord):
     """Gradient descent at a constant rate with telemetry of its curvature."""
-
-    @cached_property
-    def rate(self) -> float:
-        return float(self.parameters.get("lr", told(self.first, "learning_rate", np.nan)))
 
     @property
     def paper_rate(self) -> float:
@@ -154,7 +146,7 @@ def common(records: Sequence[FullBatchRecord], *more: str) -> str:
         next(iter(data)) if len(data) == 1 else "",
         f"{next(iter(images)):,} images" if len(images) == 1 else "",
         *more,
-        f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}",
+        seeds_in_words(seeds),
     ]
     return " \u00b7 ".join(part for part in parts if part)
 

@@ -19,6 +19,7 @@ from ..claims.edge_measures import (
     share_with_edge_count,
 )
 from ..claims.flow_measures import cusp_slope, opening_curvature
+from ..claims.record import median
 from .edge_entry import TOGETHER, moments_of, together
 from .edge_figures import select
 from .edge_flow import at_its_end, in_words, line_through, peak
@@ -78,8 +79,7 @@ def _table_in_all(records: Records) -> str:
 
 def _medians(records: Records, measure: Callable[..., float], **options: Any) -> list[float]:
     """Of every setting, over the seeds in which there is a value."""
-    values = [np.asarray(record.measured(measure, **options)) for record in records.values()]
-    return [float(np.median(v[np.isfinite(v)])) if np.isfinite(v).any() else float("nan") for v in values]
+    return [median(np.asarray(record.measured(measure, **options))) for record in records.values()]
 
 
 def _ratios(records: Records) -> list[str]:

@@ -28,6 +28,11 @@ def number(value: float, form: str = ".3g") -> str:
     return mantissa.replace("-", MINUS) + power
 
 
+def seeds_in_words(seeds: Sequence[int]) -> str:
+    """``"seed 0"``, ``"seeds 0, 1, 2"``."""
+    return f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
+
+
 def percent(values: Sequence[float] | np.ndarray) -> str:
     """``"55% (41% to 60%)"`` from shares: median and range."""
     return re.sub(r"(\d)(?!\d)", r"\1%", spread([100 * v for v in values], ".0f"))

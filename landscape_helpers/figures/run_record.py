@@ -47,6 +47,17 @@ class RunRecord:
         parsed: dict[str, Any] = json.loads(self.first.attrs.get("parameters", "{}"))
         return parsed
 
+    @cached_property
+    def rate(self) -> float:
+        """The learning rate."""
+        return float(self.parameters.get("lr", told(self.first, "learning_rate", np.nan)))
+
+    @property
+    def data(self) -> str:
+        """The data set in words."""
+        name = str(told(self.first, "data_name", self.parameters.get("data", "data")))
+        return NAMES.get(name, name)
+
     @property
     def random_guess(self) -> float:
         """log C, in nats."""

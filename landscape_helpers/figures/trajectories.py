@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import xarray
 
+from .numbers_in_words import seeds_in_words
+
 NAMES = {
     "softmax": "Softmax regression",
     "mlp": "MLP",
@@ -215,9 +217,8 @@ class Trajectories:
         data = NAMES.get(name, name)
         n = self.data.attrs.get("data_n", self.parameters.get("n_train"))
         images = f", {int(n):,} images" if n else ""
-        label = "seed" if len(self.seeds) == 1 else "seeds"
-        seeds = ", ".join(map(str, self.seeds))
-        return f"{self.network} \u00b7 {data}{images} \u00b7 \u03b7 = {self.learning_rate:g} \u00b7 {label} {seeds}"
+        rate, seeds = f"\u03b7 = {self.learning_rate:g}", seeds_in_words(self.seeds)
+        return f"{self.network} \u00b7 {data}{images} \u00b7 {rate} \u00b7 {seeds}"
 
 
 def negative_fraction(windowed: np.ndarray) -> np.ndarray:

@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
+from ..claims.record import mean
 from .axes import headed
 from .canvas import Handle, add_key, new_figure
 from .panel_table import empty, table
 from .style import Theme
-from .walk_record import WalkRecord, finite_mean
+from .walk_record import WalkRecord
 from .walk_sweeps import stacked
 from .walk_trajectory import UPDATES, loss_along, trajectory_key, windows_from
 
@@ -128,7 +129,7 @@ def label_of(record: WalkRecord) -> str:
 
 def settled_cosine(record: WalkRecord) -> list[float]:
     """Mean cosine over updates 20 to 40 of every seed."""
-    return [finite_mean(values[SETTLED : UPDATES + 1]) for values in record.of_each("cosine")]
+    return [mean(values[SETTLED : UPDATES + 1]) for values in record.of_each("cosine")]
 
 
 def _dots(

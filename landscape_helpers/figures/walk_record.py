@@ -9,8 +9,8 @@ import numpy as np
 import xarray
 
 from ..shapes import valley
+from .numbers_in_words import seeds_in_words
 from .run_record import RunRecord, told
-from .trajectories import NAMES
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,6 @@ class WalkRecord(RunRecord):
     """The runs of one network, rate and batch size over their seeds."""
 
     @cached_property
-    def rate(self) -> float:
-        return float(self.parameters.get("lr", told(self.first, "learning_rate", np.nan)))
-
-    @cached_property
     def batch(self) -> int | None:
         """Images in a batch; None of a full-batch run."""
         size = self.parameters.get("batch_size")
@@ -108,17 +104,12 @@ class WalkRecord(RunRecord):
         return "GD + isotropic noise" if self.noise else "GD"
 
     @property
-    def data(self) -> str:
-        name = str(self.first.attrs.get("data_name", self.parameters.get("data", "data")))
-        return NAMES.get(name, name)
-
-    @property
     def heading(self) -> str:
         """Network, data, method, rate and seeds in one line."""
         n = self.first.attrs.get("data_n")
         images = f", {int(n):,} images" if n else ""
-        seeds = f"seed{'' if len(self.seeds) == 1 else 's'} {', '.join(map(str, self.seeds))}"
-        parts = (self.title, f"{self.data}{images}", self.method, f"\u03b7 = {self.rate:g}", seeds)
+        rate, seeds = f"\u03b7 = {self.rate:g}", seeds_in_words(self.seeds)
+        parts = (self.title, f"{self.data}{images}", self.method, rate, seeds)
         return " \u00b7 ".join(parts)
 
     @property
@@ -171,12 +162,6 @@ class WalkRecord(RunRecord):
         alpha = data["alpha"].values.astype(float)
         rows = {epoch: np.flatnonzero((of == epoch) & whole) for epoch in range(1, last + 1)}
         return {epoch: Window(epoch, updates[at], alpha, losses[at]) for epoch, at in rows.items() if len(at)}
-
-
-def finite_mean(values: np.ndarray) -> float:
-    """Of the values that are finite; NaN of none."""
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if finite.size else float("nan")
 
 
 def _window(data: xarray.Dataset, epoch: float, start: int, n: int) -> Window | None:

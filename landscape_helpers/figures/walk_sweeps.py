@@ -13,13 +13,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from ..claims.record import mean
 from .axes import count_axis, headed
 from .canvas import Handle, add_key, new_figure
 from .decimate import envelope, extremes
 from .panel_table import empty
 from .style import Theme
 from .trajectories import over_seeds
-from .walk_record import WalkRecord, finite_mean, moving_average
+from .walk_record import WalkRecord, moving_average
 from .walk_trajectory import heading_of
 
 Records = Mapping[str, WalkRecord]
@@ -105,7 +106,7 @@ def smoothing(records: Sequence[WalkRecord]) -> int:
 
 def mean_cosine(record: WalkRecord) -> np.ndarray:
     """(seed,): over all updates of the run."""
-    return np.array([finite_mean(row) for row in record.over("cosine")[1]])
+    return np.array([mean(row) for row in record.over("cosine")[1]])
 
 
 def stacked(rows: Sequence[np.ndarray]) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..claims.record import mean
 from .findings import Findings
 from .numbers_in_words import number, percent, spread
 from .selection import Runs
@@ -16,7 +17,7 @@ from .walk_comparison import SETTLED, by_network, label_of, settled_cosine
 from .walk_figures import TRAJECTORIES, endings, select
 from .walk_heights import height_pairs
 from .walk_noise import final_norms, in_order, losses, name_of
-from .walk_record import WalkRecord, Window, finite_mean
+from .walk_record import WalkRecord, Window
 from .walk_schedules import KINDS, best_accuracy, by_kind
 from .walk_spectrum import spectral_norm
 from .walk_sweeps import sweeps
@@ -65,7 +66,7 @@ def _valley(windows: Sequence[Window]) -> str:
 
 
 def _mean_cosine(record: WalkRecord, seed: int, window: Window) -> float:
-    return finite_mean(record.datasets[seed]["cosine"].values[window.updates + 1])
+    return mean(record.datasets[seed]["cosine"].values[window.updates + 1])
 
 
 def _distance(record: WalkRecord, seed: int, window: Window) -> float:
@@ -105,7 +106,7 @@ def _noise(records: Records) -> list[str]:
         ends = [row[np.isfinite(row)][-1] for row in losses(record)[1] if np.isfinite(row).any()]
         distances = [float(v[np.isfinite(v)][-1]) for v in record.of_each("distance")]
         accuracy = [float(v[-1]) for v in record.of_each("validation_accuracy") if v.size]
-        cosines = [finite_mean(v) for v in record.of_each("cosine")]
+        cosines = [mean(v) for v in record.of_each("cosine")]
         told.append(
             f"{name_of(record)}: training loss {spread(ends, '.3g')} nats and validation accuracy {percent(accuracy)} "
             f"at the end, mean cosine {spread(cosines)}, distance {spread(distances, '.3g')}, norm of the parameters "
