@@ -13,7 +13,6 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from landscape_helpers.claims import Record, measure
 from landscape_helpers.figures import THEMES, Trajectories, alt_text, draw, stack_seeds, theme
 from landscape_helpers.figures.decimate import binned_mean, envelope, extremes, parts_of
 from landscape_helpers.figures.gradient_oscillation import PLANS, opens_briefly
@@ -154,11 +153,6 @@ def test_a_comparison_shows_what_there_is_and_names_what_there_is_not() -> None:
     assert "not run" in texts(figure)
     with pytest.raises(ValueError, match="GO-X01 needs the run"):
         draw("GO-X01", {})
-
-
-def test_the_drawn_share_is_the_one_claims_are_decided_on() -> None:
-    run = quadratic_run(turn=0.3)
-    assert Trajectories([run]).final_share[0] == pytest.approx(measure("decrease_share", Record(run)), rel=1e-12)
 
 
 def test_epochs_of_the_paper_stand_where_they_are_and_those_out_of_reach_are_left_out() -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .phases import phases
-from .record import NotRecorded, Record, mean, median
+from .record import Array, NotRecorded, Record, mean, median
 from .registry import REDUCE, curve_of, ratio_of, register, turn_of, turn_until
 
 # The loss
@@ -28,22 +28,41 @@ def largest_loss_increase(r: Record) -> float:
 
 @register
 def decrease_share(r: Record, *, smoothed: bool = False) -> float:
-    r"""Share of the loss decrease made while oscillating (GO-D10).
-
-    .. math:: R=\frac{\sum_{k:\bar\mu_k<0}(L_k-L_{k+1})}{L_0-L_K}
-
-    The first h - 1 steps have no :math:`\bar\mu_k` and count as not oscillating. R can leave [0, 1]: single steps of an
-    oscillating run raise the loss. NaN where the loss did not decrease at all.
+    r"""Share of the loss decrease made while oscillating (GO-D10), the last value of :func:`decrease_under`.
 
     Args:
         smoothed: replace the loss by its trapezoidal mean over three points, :math:`(L_{k-1}+2L_k+L_{k+1})/4`
             (ends kept), which takes out exactly the period-2 bounce.
     """
-    loss, correlation = r["loss"], r["windowed_correlation"]
+    loss = r["loss"]
     if smoothed and len(loss) > 2:
         loss = np.concatenate([loss[:1], (loss[:-2] + 2 * loss[1:-1] + loss[2:]) / 4, loss[-1:]])
-    oscillating = correlation[:-1] < 0
-    return ratio_of(float(-np.diff(loss)[oscillating].sum()), float(loss[0] - loss[-1]))
+    return float(decrease_under(loss, r["windowed_correlation"])[-1])
+
+
+def decrease_under(loss: Array, windowed: Array) -> Array:
+    r"""Cumulative share of the total loss decrease made at steps whose windowed correlation is negative (GO-D10).
+
+    .. math:: R_k=\frac{\sum_{j<k:\,\bar\mu_j<0}(L_j-L_{j+1})}{L_0-L_K}
+
+    The first h - 1 steps have no :math:`\bar\mu_k` and count as not oscillating. R can leave [0, 1]: single steps of an
+    oscillating run raise the loss.
+
+    Args:
+        loss: (K + 1,); NaN past the last recorded step.
+        windowed: (K + 1,), :math:`\bar\mu`.
+
+    Returns:
+        (K + 1,) with 0 in front, NaN past the last recorded step, and all NaN where the loss did not decrease.
+    """
+    share = np.full(len(loss), np.nan)
+    last = int(np.isfinite(loss).sum()) - 1
+    if last < 1 or not loss[0] > loss[last]:
+        return share
+    made = np.where(windowed[:last] < 0, loss[:last] - loss[1 : last + 1], 0.0)
+    share[0] = 0.0
+    share[1 : last + 1] = np.cumsum(made) / (loss[0] - loss[last])
+    return share
 
 
 @register

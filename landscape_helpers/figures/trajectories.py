@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import xarray
 
+from ..claims.run_measures import decrease_under
 from .numbers_in_words import seeds_in_words
 
 NAMES = {
@@ -86,33 +87,6 @@ def over_seeds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
         return np.nanmedian(values, 0), np.nanmin(values, 0), np.nanmax(values, 0)
-
-
-def decrease_under(loss: np.ndarray, windowed: np.ndarray) -> np.ndarray:
-    r"""Cumulative share of the total loss decrease made at steps whose windowed correlation is negative.
-
-    .. math::
-
-        R_k = \frac{\sum_{j<k:\,\bar\mu_j<0}(\mathcal L_j-\mathcal L_{j+1})}{\mathcal L_0-\mathcal L_K}
-
-    *Exploring Gradient Oscillation* says in words that most of the decrease is made with oscillating gradients;
-    :math:`R_K` is that statement as a number.
-
-    Args:
-        loss: (K + 1,); NaN past the last recorded step.
-        windowed: (K + 1,), :math:`\bar\mu`.
-
-    Returns:
-        (K + 1,) with 0 in front, NaN past the last recorded step, and all NaN where the loss did not decrease.
-    """
-    share = np.full(len(loss), np.nan)
-    last = int(np.isfinite(loss).sum()) - 1
-    if last < 1 or not loss[0] > loss[last]:
-        return share
-    made = np.where(windowed[:last] < 0, loss[:last] - loss[1 : last + 1], 0.0)
-    share[0] = 0.0
-    share[1 : last + 1] = np.cumsum(made) / (loss[0] - loss[last])
-    return share
 
 
 class Trajectories:
