@@ -7,8 +7,7 @@ A notebook records what must not drift::
     metrics.record("GO-F02 share of the decrease", 0.93, tolerance=0.05, source="spread over 3 seeds")
 
 Run by papermill through :func:`regress`, each record goes to the JSON file named by ``$LANDSCAPE_METRICS``; in a
-notebook that is opened by hand the variable is not set, and nothing is written. :func:`record` is the same on one
-shared :class:`Metrics`.
+notebook that is opened by hand the variable is not set, and nothing is written.
 """
 
 from __future__ import annotations
@@ -73,17 +72,6 @@ class Metrics:
         }
         if self.path is not None:
             _json.write(self.path, self.quantities)
-
-
-_shared: Metrics | None = None
-
-
-def record(quantity: str, value: Value, tolerance: float = 0.0, source: str = "", relative: bool = False) -> None:
-    """:meth:`Metrics.record` on one object for the whole notebook."""
-    global _shared
-    if _shared is None:
-        _shared = Metrics()
-    _shared.record(quantity, value, tolerance, source, relative)
 
 
 @dataclass(frozen=True)
