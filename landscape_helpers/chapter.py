@@ -80,7 +80,7 @@ class Chapter:
         return metrics
 
 
-def compute_all(specs: Sequence[RunSpec], store: Store, processes: int | None = None) -> None:
+def compute_all(specs: Sequence[RunSpec], store: Store) -> None:
     """Compute what the store lacks, one run a process, each on one thread.
 
     Small networks gain nothing from a second thread, while several of them at once use every core.
@@ -94,7 +94,7 @@ def compute_all(specs: Sequence[RunSpec], store: Store, processes: int | None = 
     validate(specs)
     # The longest first, so that no core ends up waiting for one late run.
     jobs.sort(key=lambda job: -(job.spec.pflop or 0.0))
-    workers = min(processes or os.cpu_count() or 1, len(jobs))
+    workers = min(os.cpu_count() or 1, len(jobs))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
         for future in as_completed([pool.submit(compute, job, store) for job in jobs]):
             future.result()

@@ -14,7 +14,7 @@ from .store import Store
 PROBE_SECONDS = 1.0
 
 
-def examine(store: Store | None = None) -> dict[str, Any]:
+def examine() -> dict[str, Any]:
     """Versions, device, memory, data sets and the rough time of all runs of each profile.
 
     The time is the catalogue's floating-point operations over the rate of a few training steps of a small network
@@ -25,7 +25,7 @@ def examine(store: Store | None = None) -> dict[str, Any]:
     from . import __version__
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    rate = training_rate(device)
+    rate, store = training_rate(device), Store()
     data = {name: _data_set(name) for name in _names(load_catalogue())}
     return {
         "package": __version__,
@@ -39,8 +39,8 @@ def examine(store: Store | None = None) -> dict[str, Any]:
         "memory_gb": _memory_gb(),
         "gflop_per_s": round(rate / 1e9, 1),
         "data": data,
-        "results": [str(folder) for folder in (store or Store()).folders],
-        "profiles": {profile: _ability(profile, data, rate, store or Store()) for profile in PROFILES},
+        "results": [str(folder) for folder in store.folders],
+        "profiles": {profile: _ability(profile, data, rate, store) for profile in PROFILES},
     }
 
 

@@ -107,7 +107,7 @@ def key_of(runs: Trajectories, marks: Marks, theme: Theme, *, layers: bool = Fal
     return handles, labels
 
 
-def epoch_axis(ax: Axes, runs: Trajectories, marks: Marks, *, label: str = EPOCH, ticks: int = 5) -> None:
+def epoch_axis(ax: Axes, runs: Trajectories, marks: Marks, *, label: str = EPOCH) -> None:
     """Scale, limits, ticks and label of an axis over the recorded steps."""
     last = max(max(runs.last_steps), 1)
     if marks.log:
@@ -118,7 +118,7 @@ def epoch_axis(ax: Axes, runs: Trajectories, marks: Marks, *, label: str = EPOCH
         ax.xaxis.set_minor_locator(FixedLocator([p * m for p in powers for m in range(2, 10)]))
     else:
         ax.set_xlim(-0.015 * last, 1.015 * last)
-        ax.xaxis.set_major_locator(MaxNLocator(ticks, integer=True, steps=[1, 2, 2.5, 5, 10]))
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 2.5, 5, 10]))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     if marks.log:
         label = "epoch (one full-batch step, log scale)" if label == EPOCH else f"{label} (log)"

@@ -17,9 +17,8 @@ from .slice_records import Curve, SliceRecord
 from .style import Theme
 
 Records = Mapping[str, SliceRecord]
-
-
 DRAWN = (0, (4, 1.5))
+POINTS = 41  # of a schematic curve, as of the measured ones
 
 
 @dataclass(frozen=True)
@@ -72,9 +71,9 @@ def exemplar(records: Records, kind: Kind) -> tuple[SliceRecord, Curve] | None:
     return None
 
 
-def schematic(kind: Kind, points: int = 41) -> tuple[np.ndarray, np.ndarray]:
+def schematic(kind: Kind) -> tuple[np.ndarray, np.ndarray]:
     """A drawn curve of the class: (lambda, height)."""
-    at = np.linspace(*kind.view, points)
+    at = np.linspace(*kind.view, POINTS)
     knots, heights = np.array(kind.extrema).T
     # Cosine steps from extremum to extremum keep them where they are put, and add none.
     place = np.searchsorted(knots, at, side="right") - 1

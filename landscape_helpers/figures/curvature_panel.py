@@ -14,6 +14,8 @@ from .panels import legend_box
 from .style import Theme
 from .trajectories import Trajectories, over_seeds
 
+WINDOW = 5  # steps
+
 
 def sharpness(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme, named: bool = False) -> None:
     r"""Largest Hessian eigenvalue and the curvature the steps met, against :math:`1/\eta` and :math:`2/\eta`.
@@ -62,10 +64,10 @@ def sharpness(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme, named: b
     title(ax, "Sharpness and curvature met", marks, aside)
 
 
-def windowed_median(values: np.ndarray, window: int = 5) -> np.ndarray:
-    """Median of a trailing window of values (seed, step), ignoring NaN; NaN where the window holds nothing else."""
-    padded = np.pad(values, ((0, 0), (window - 1, 0)), constant_values=np.nan)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, window, axis=1)
+def windowed_median(values: np.ndarray) -> np.ndarray:
+    """Median of a trailing WINDOW of values (seed, step), ignoring NaN; NaN where the window holds nothing else."""
+    padded = np.pad(values, ((0, 0), (WINDOW - 1, 0)), constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW, axis=1)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN slice")
         return np.nanmedian(windows, axis=-1)

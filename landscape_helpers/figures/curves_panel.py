@@ -117,12 +117,10 @@ def curve_panel(
     *,
     name: str = "",
     other: float | None = None,
-    colour: str = "",
-    median: bool = True,
     log: bool | None = None,
 ) -> None:
     """A whole panel: curves, marks, axis and title."""
-    lines(ax, curves, colour or theme.series[0], median=median)
+    lines(ax, curves, theme.series[0])
     marks(ax, theme, other=other)
     loss_axis(ax, [c.loss for c in curves], random_guess, theme, log)
     ax.margins(x=0.02)

@@ -61,14 +61,12 @@ def envelope(
     return np.array([x[part].mean() for part in parts]), np.array(least), np.array(largest)
 
 
-def binned_mean(
-    x: np.ndarray, y: np.ndarray, bins: int = BINS, log: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """Edges (m + 1,) and means (m,) of y along x, one value a cell; at most ``bins`` cells of equal length.
+def binned_mean(x: np.ndarray, y: np.ndarray, log: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Edges (m + 1,) and means (m,) of y along x, one value a cell; at most BINS cells of equal length, or ratio.
 
     Cells are centred on x, so that a value at step k covers k - 1/2 to k + 1/2.
     """
-    parts = parts_of(x, bins, log)
+    parts = parts_of(x, BINS, log)
     half = 0.5 * (x[1] - x[0]) if len(x) > 1 else 0.5
     edges = [x[part[0]] - half for part in parts] + [x[-1] + half]
     return np.array(edges), np.array([y[part].mean() for part in parts])

@@ -90,7 +90,7 @@ def by_classes(records: Records, note: str, theme: Theme) -> Figure:
 
 
 def rate_panels(
-    records: Records, heading: str, note: str, theme: Theme, draw: Panel, *, height: float = 2.45
+    records: Records, heading: str, note: str, theme: Theme, draw: Panel
 ) -> tuple[Figure, list[Axes]]:
     """A panel a network and a colour a rate, the same in all panels.
 
@@ -102,7 +102,7 @@ def rate_panels(
     networks = grouped(records.values(), lambda r: r.network)
     columns = min(COLUMNS, len(networks))
     rows = -(-len(networks) // columns)
-    figure = new_figure((height if columns > 1 else 3.2) * rows + 0.1, heading, note, theme)
+    figure = new_figure((2.45 if columns > 1 else 3.2) * rows + 0.1, heading, note, theme)
     axes = figure.subplots(rows, columns, squeeze=False)
     drawn = []
     several = len({r.images for r in records.values()}) > 1
@@ -137,11 +137,11 @@ def peaks(record: EdgeRecord) -> str:
     return " | ".join(number(float(v), ".2f") for v in found)
 
 
-def counts_on_edge(record: EdgeRecord, above: float = EDGE) -> list[Series]:
+def counts_on_edge(record: EdgeRecord) -> list[Series]:
     """Of every seed, how many of all recorded ratios lie above the threshold."""
     found = []
     for data in record.datasets:
-        counts = (data["rho"].values > above).sum(axis=1).astype(float)
+        counts = (data["rho"].values > EDGE).sum(axis=1).astype(float)
         found.append(Series(np.asarray(data["time"].values, float), counts))
     return found
 

@@ -49,9 +49,9 @@ def webp(image: Image.Image) -> Encoded:
     return _encode(rounded, "webp", lossless=True, quality=90, method=4)
 
 
-def png(image: Image.Image, page: str = "#ffffff") -> Encoded:
-    """On a page of its own, for viewers that show neither HTML nor transparency as meant."""
-    paper = Image.new("RGBA", image.size, page)
+def png(image: Image.Image) -> Encoded:
+    """On a white page of its own, for viewers that show neither HTML nor transparency as meant."""
+    paper = Image.new("RGBA", image.size, "#ffffff")
     paper.alpha_composite(image.convert("RGBA"))
     return _encode(paper.convert("RGB").point(3 * _levels(COLOUR_STEP)), "png")
 

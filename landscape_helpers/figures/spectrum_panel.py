@@ -19,6 +19,7 @@ from .style import Theme
 Records = Mapping[str, SliceRecord]
 WIDTH = 0.01  # of the Gaussian that stands for each Ritz value, as a share of the spectrum's extent
 FLOOR = 1e-7  # densities below this share of the largest are left out: the tails of those Gaussians
+POINTS = 600  # of a density
 PRINTED = (0, (3, 2))
 
 
@@ -64,13 +65,13 @@ def _sizes(record: SliceRecord) -> int:
     return len(_lambdas(record))
 
 
-def smoothed(nodes: np.ndarray, weights: np.ndarray, points: int = 600) -> tuple[np.ndarray, np.ndarray]:
+def smoothed(nodes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Density over the spectrum's extent from Ritz values and weights (probes, steps), NaN where a probe has none."""
     on = np.isfinite(nodes)
     low, high = float(nodes[on].min()), float(nodes[on].max())
     extent = (high - low) or 1.0
     width = WIDTH * extent
-    grid = np.linspace(low - 4 * width, high + 4 * width, points)
+    grid = np.linspace(low - 4 * width, high + 4 * width, POINTS)
     share = np.where(on, weights, 0.0) / len(nodes)
     bells = np.exp(-0.5 * ((grid[:, None] - nodes[on]) / width) ** 2) / (width * np.sqrt(2 * np.pi))
     return grid, bells @ share[on]
