@@ -121,19 +121,19 @@ def _row(claim: Claim, profile: str | None, shelf: _Shelf) -> Row:
         which = f"all of {', '.join(wanted)}" if wanted else f"any of {', '.join(claim.runs)}"
         return row | {"reason": f"no scale has {which} stored"}
     absent = [run for run in claim.runs if not shelf.available(run, chosen)]
+    used = [run for run in claim.runs if run not in absent]
     blocking = [run for run in absent if run in _required(claim)]
-    if blocking or len(absent) == len(claim.runs):
+    if blocking or not used:
         return row | {"reason": "; ".join(shelf.why_missing(run, chosen) for run in blocking or absent)}
-    seeds = _seeds(claim, chosen, shelf, absent)
+    seeds = _seeds(claim, chosen, shelf)
     if not seeds:
         return row | {"reason": f"its runs have no seed in common at {chosen} scale"}
     try:
         by_seed = [_measure(claim, chosen, seed, shelf) for seed in seeds]
     except NotRecorded as error:
-        remarks = _remarks(claim, chosen, [], [r for r in claim.runs if r not in absent], absent, shelf)
+        remarks = _remarks(claim, chosen, [], used, absent, shelf)
         return row | {"reason": "; ".join([str(error), *remarks])}
     verdict, outcomes = judge(claim.predicates, by_seed)
-    used = [run for run in claim.runs if run not in absent]
     measured = {m.name: _summary([values[m.name] for values in by_seed]) for m in claim.measurements}
     return row | {
         "verdict": verdict,
@@ -182,10 +182,10 @@ def _highest(claim: Claim, shelf: _Shelf) -> str | None:
     return None
 
 
-def _seeds(claim: Claim, profile: str, shelf: _Shelf, absent: Sequence[str]) -> list[int]:
+def _seeds(claim: Claim, profile: str, shelf: _Shelf) -> list[int]:
     """Seeds that all required runs have; for a claim with none required, that any run has."""
     required = _required(claim)
-    held = [set(shelf.available(run, profile)) for run in required or claim.runs if run not in absent]
+    held = [set(shelf.available(run, profile)) for run in required or claim.runs]
     return sorted(set.intersection(*held) if required else set.union(*held))
 
 

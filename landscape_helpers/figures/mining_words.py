@@ -22,8 +22,6 @@ from .selection import Runs
 from .slice_records import Curve, SliceRecord, labels_of, mean_count
 
 Record = SliceRecord
-
-
 # The families of the record that Figure 1 looks for its examples in.
 WAYS = {
     "gaussian": "a Gaussian direction",
