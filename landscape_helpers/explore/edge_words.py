@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray
 
-EDGE = 0.7  # the threshold of the paper's Table 1
+from ..claims.edge_measures import EDGE
+
 SETTLED = 1.0  # t from which a ratio counts: before, it is that of the initialisation
 
 
