@@ -11,7 +11,8 @@ from matplotlib.lines import Line2D
 
 from ..catalogue import load_catalogue
 from .canvas import Handle, Key, Marks, absent, add_key, curve, epoch_axis, mark_endings, new_figure, title
-from .panels import MINUS, correlation, correlation_axis
+from .numbers_in_words import MINUS
+from .panels import correlation, correlation_axis
 from .style import Theme
 from .trajectories import Trajectories, over_seeds
 

@@ -12,11 +12,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from .canvas import Handle, Key, add_key
+from .numbers_in_words import MINUS, SUPERSCRIPT
 from .slice_records import Curve, labels_of, mean_count
 from .style import Theme
 
 DOTS = (0, (1, 1.6))
-SUPERSCRIPT = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 LAMBDA = "\u03bb (dimensionless)"
 LOSS = "loss (nats)"
 COUNTED = (
@@ -162,9 +162,9 @@ def round_ticks(axis: Axis, most: int = 4) -> None:
 def plain(value: float, _: object = None) -> str:
     """A tick's number: as short as it can be told, with a power of ten where it is far from 1."""
     if value == 0 or 1e-4 <= abs(value) < 1e5:
-        return f"{value:.6g}".replace("-", "\u2212")
+        return f"{value:.6g}".replace("-", MINUS)
     mantissa, exponent = f"{value:.2e}".split("e")
-    digits = mantissa.rstrip("0").rstrip(".").replace("-", "\u2212")
+    digits = mantissa.rstrip("0").rstrip(".").replace("-", MINUS)
     return f"{digits}\u00b710{str(int(exponent)).translate(SUPERSCRIPT)}"
 
 

@@ -18,7 +18,7 @@ from .axes import headed
 from .canvas import Handle, add_key, new_figure
 from .edge_record import EdgeRecord, common
 from .numbers_in_words import number
-from .style import Theme
+from .style import Theme, ink_on
 
 Records = Mapping[str, EdgeRecord]
 
@@ -92,7 +92,7 @@ def _map(ax: Axes, quantity: Number, records: list[EdgeRecord], theme: Theme) ->
     ax.imshow(np.ma.masked_invalid(values), cmap=colours, vmin=0, vmax=high, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
         if np.isfinite(value):
-            text, colour = number(value, quantity.form), _readable(colours(value / high))
+            text, colour = number(value, quantity.form), ink_on(colours(value / high), 0.22)
         else:
             text, colour = "never on\nthe edge" if (sizes[i], rates[j]) in run else "not run", theme.soft
         ax.text(j, i, text, ha="center", va="center", fontsize=8.5, color=colour)
@@ -119,8 +119,3 @@ def _shades(theme: Theme) -> Any:
     """From the page's own tone to a strong one."""
     ends = ("#eef2f6", "#0072b2") if theme.name == "light" else ("#222831", "#56b4e9")
     return mpl.colors.LinearSegmentedColormap.from_list(f"map-{theme.name}", ends)
-
-
-def _readable(colour: tuple[float, float, float, float]) -> str:
-    red, green, blue, _ = colour
-    return "#ffffff" if 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 < 0.22 else "#14181e"

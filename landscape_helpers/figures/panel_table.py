@@ -13,8 +13,8 @@ from matplotlib.gridspec import SubplotSpec
 from .curves_panel import panel_title
 from .style import Theme
 
-# Draws one panel: axes, row, column, and the name that the panel is to carry; returns why it is empty, or "".
 BLANK = " "  # a reason that says nothing: told elsewhere
+# Draws one panel: axes, row, column, and the name that the panel is to carry; returns why it is empty, or "".
 Draw = Callable[[Axes, int, int, str], str]
 
 

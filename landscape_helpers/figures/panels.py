@@ -10,10 +10,10 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from .canvas import OTHERS, Marks, curve, draw_marks, epoch_axis, is_log, mark_endings, shade, title
 from .decimate import extremes, parts_of
-from .style import Theme
+from .numbers_in_words import MINUS
+from .style import Theme, ink_on
 from .trajectories import Trajectories, negative_fraction, over_seeds
 
-MINUS = "\u2212"
 CELLS = 300  # of a heat map in a row: about two pixels each, below which a cell cannot be seen
 
 
@@ -140,10 +140,9 @@ def matrix(ax: Axes, runs: Trajectories, index: int, paper_epoch: int | None, th
     colour_map = theme.correlation_map
     image = ax.imshow(values, cmap=colour_map, vmin=-1, vmax=1)
     for (row, column), value in np.ndenumerate(values):
-        red, green, blue, _ = colour_map((value + 1) / 2 if np.isfinite(value) else 0.5)
-        dark = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 < 0.18
+        colour = ink_on(colour_map((value + 1) / 2 if np.isfinite(value) else 0.5), 0.18)
         text = f"{value:.2f}".replace("-", MINUS) if np.isfinite(value) else "\u2013"
-        ax.text(column, row, text, ha="center", va="center", fontsize=8, color="#ffffff" if dark else "#14181e")
+        ax.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
     ax.set_xticks(range(len(steps)), [f"{s:,}" for s in steps])
     ax.set_yticks(range(len(steps)), [f"{s:,}" for s in steps])
     ax.tick_params(length=0)

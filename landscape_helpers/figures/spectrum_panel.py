@@ -11,7 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from .canvas import Handle, add_key, new_figure
-from .curves_panel import DOTS, SUPERSCRIPT, panel_title, plain, power, round_ticks
+from .curves_panel import DOTS, panel_title, plain, power, round_ticks
+from .numbers_in_words import MINUS, SUPERSCRIPT
 from .panel_table import BLANK, table
 from .slice_records import SliceRecord
 from .style import Theme
@@ -99,7 +100,7 @@ def density(ax: Axes, record: SliceRecord, index: int, theme: Theme) -> None:
     ax.yaxis.set_major_formatter(power)
     round_ticks(ax.xaxis, 3)
     ax.set_xlabel("eigenvalue (nats / param.\u00b2)", fontsize=8)
-    told = f" [{np.median(smallest):.2g}]".replace("-", "\u2212") if smallest else ""
+    told = f" [{np.median(smallest):.2g}]".replace("-", MINUS) if smallest else ""
     panel_title(ax, f"E = {record.epochs('density_epoch')[index]}{told}")
 
 

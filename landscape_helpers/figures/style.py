@@ -109,6 +109,12 @@ def of_name(name: str) -> Theme:
     return LIGHT if name == "light" else DARK
 
 
+def ink_on(colour: tuple[float, float, float, float], dark: float) -> str:
+    """White on colours (RGBA) of less luminance than ``dark``, else nearly black."""
+    red, green, blue, _ = colour
+    return "#ffffff" if 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 < dark else "#14181e"
+
+
 def rc_parameters(c: Theme) -> dict[str, object]:
     """Matplotlib's settings for a theme; the background is transparent."""
     return {
