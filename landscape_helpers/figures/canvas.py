@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 from .decimate import binned_mean, envelope, extremes
 from .style import Theme
@@ -22,6 +24,7 @@ from .trajectories import Trajectories, over_seeds
 
 WIDTH = 8.0  # inches
 EPOCH = "epoch (one full-batch step)"
+MARKS_PAD = 11  # points that the names of marked epochs take above the axes
 OTHERS = (0, (3, 1.5))  # dashes of what the other layers do
 Handle = Artist | tuple[Artist, ...]
 Key = tuple[list[Handle], list[str]]
@@ -70,9 +73,9 @@ def new_figure(height: float, heading: str, scale_note: str, theme: Theme) -> Fi
 
 
 def add_key(figure: Figure, key: Key) -> None:
-    """One row at the bottom that says what lines, bands and shades mean."""
+    """One row at the bottom that says what lines, bands and shades mean, drawn closer where it would be too long."""
     handles, labels = key
-    figure.legend(  # type: ignore[call-overload]  # a tuple of artists is one entry
+    legend = figure.legend(  # type: ignore[call-overload]  # a tuple of artists is one entry
         handles,
         labels,
         loc="lower left",
@@ -82,6 +85,24 @@ def add_key(figure: Figure, key: Key) -> None:
         handlelength=1.8,
         handletextpad=0.6,
     )
+    # At another resolution the same text is a few per cent longer.
+    while legend.get_window_extent().width > 0.94 * figure.bbox.width:
+        size = legend.get_texts()[0].get_fontsize()
+        if size < 6:
+            break
+        for text in legend.get_texts():
+            text.set_fontsize(0.97 * size)
+
+
+def key_above(ax: Axes, handles: Sequence[Artist], labels: Sequence[str], marks: Marks) -> None:
+    """The panel's own key in one row between its title and its axes, where it covers no data."""
+    figure = ax.get_figure()
+    assert figure is not None
+    lift = ScaledTranslation(0, (MARKS_PAD if marks.positions() else 2) / 72, figure.dpi_scale_trans)
+    ax.legend(
+        handles, labels, loc="lower left", bbox_to_anchor=(0, 1), bbox_transform=ax.transAxes + lift, borderpad=0,
+        borderaxespad=0, ncols=len(handles), fontsize=7.5, handlelength=1.4, handletextpad=0.5, columnspacing=1.0,
+    )  # fmt: skip
 
 
 def key_of(runs: Trajectories, marks: Marks, theme: Theme, *, layers: bool = False, others: bool = False) -> Key:
@@ -167,9 +188,12 @@ def draw_marks(ax: Axes, marks: Marks, theme: Theme, labels: bool = True) -> Non
             )  # fmt: skip
 
 
-def title(ax: Axes, text: str, marks: Marks | None = None, aside: str = "") -> None:
-    """Panel title, raised where epoch names stand between it and the axes; an aside follows in plain type."""
-    pad = 13 if marks is not None and marks.positions() else 6
+def title(ax: Axes, text: str, marks: Marks | None = None, aside: str = "", *, key: bool = False) -> None:
+    """Panel title, raised where epoch names stand between it and the axes; an aside follows in plain type.
+
+    ``key`` leaves room for :func:`key_above` too.
+    """
+    pad = (13 if marks is not None and marks.positions() else 6) + 12 * key
     # With y given, a title stays where it is instead of making way for ticks above the axes.
     drawn = ax.set_title(text, pad=pad, y=1.0)
     if aside:

@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator
 
 from ..curvature.secant import secant_curvature
-from .canvas import Marks, curve, draw_marks, epoch_axis, shade, title
-from .panels import legend_box
+from .canvas import Marks, curve, draw_marks, epoch_axis, key_above, shade, title
 from .style import Theme
 from .trajectories import Trajectories, over_seeds
 
@@ -49,19 +48,18 @@ def sharpness(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme, named: b
         ax.yaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
         ax.yaxis.set_minor_locator(NullLocator())
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
-    for height, name, colour in ((2, "2/\u03b7", theme.ink), (1, "1/\u03b7", theme.soft)):
+    # Beside the axes, where the names cover no curve.
+    for height, name, colour in ((2, f"2/\u03b7 = {2 / rate:,g}", theme.ink), (1, "1/\u03b7", theme.soft)):
         ax.annotate(
-            f"{name} = {height / rate:g}", (0.995, height / rate), xycoords=ax.get_yaxis_transform(), ha="right",
-            xytext=(0, 2), textcoords="offset points", va="bottom", fontsize=7.5, color=colour,
-            bbox={"facecolor": theme.page, "alpha": 0.75, "edgecolor": "none", "pad": 0.5},
+            name, (1, height / rate), xycoords=ax.get_yaxis_transform(), xytext=(2, 3 if height == 2 else -3),
+            textcoords="offset points", ha="left", va="center", fontsize=7.5, color=colour,
         )  # fmt: skip
     ax.set_ylabel("curvature (nats / parameter\u00b2" + (", log)" if positive else ")"))
     draw_marks(ax, marks, theme)
     handles, _ = ax.get_legend_handles_labels()
-    names = ["\u03bb\u2098\u2090\u2093 of the Hessian", "met by the step, \u03ba"]
-    ax.legend(handles, names, loc="lower left", **legend_box(theme))
+    key_above(ax, handles, ["\u03bb\u2098\u2090\u2093 of the Hessian", "met by the step, \u03ba"], marks)
     aside = f"(not in the paper; {runs.data.attrs['data_n']:,} images)" if named else "(not in the paper)"
-    title(ax, "Sharpness and curvature met", marks, aside)
+    title(ax, "Curvature", marks, aside, key=True)
 
 
 def windowed_median(values: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from .canvas import OTHERS, Marks, curve, draw_marks, epoch_axis, is_log, mark_endings, shade, title
+from .canvas import OTHERS, Marks, curve, draw_marks, epoch_axis, is_log, key_above, mark_endings, shade, title
 from .decimate import extremes, parts_of
 from .numbers_in_words import MINUS
 from .style import Theme, ink_on
@@ -108,7 +108,7 @@ def share(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme) -> None:
     progress[decreased] = (losses[decreased, :1] - losses[decreased]) / fallen[decreased, None]
     epoch_axis(ax, runs, marks)
     shade(ax, runs.steps, runs.oscillating, theme)
-    title(ax, "Share of the loss decrease", marks, "(not in the paper)")
+    title(ax, "Share of the loss decrease", marks, "(not in the paper)", key=bool(decreased.any()))
     ax.set_ylabel("share of total decrease")
     draw_marks(ax, marks, theme)
     if not decreased.any():
@@ -127,9 +127,7 @@ def share(ax: Axes, runs: Trajectories, marks: Marks, theme: Theme) -> None:
     text += f", {told} of {len(runs.seeds)} seeds" if told < len(runs.seeds) else ""
     handles, labels = ax.get_legend_handles_labels()
     labels[-1] += f": {text.replace('-', MINUS)}"
-    # Between the two lines where they are far apart, else under both.
-    where = 0.72 if median < 0.45 else 0.16
-    ax.legend(handles, labels, loc="center right", bbox_to_anchor=(1.0, where), **legend_box(theme))
+    key_above(ax, handles, labels, marks)
 
 
 def matrix(ax: Axes, runs: Trajectories, index: int, paper_epoch: int | None, theme: Theme) -> None:
@@ -237,7 +235,3 @@ def _mean(columns: np.ndarray) -> np.ndarray:
     known = np.isfinite(columns).sum(1)
     total = np.nansum(columns, 1)
     return np.divide(total, known, out=np.full(len(columns), np.nan), where=known > 0)
-
-
-def legend_box(theme: Theme) -> dict[str, object]:
-    return {"frameon": True, "facecolor": theme.page, "edgecolor": "none", "framealpha": 0.75, "borderpad": 0.3}
