@@ -87,10 +87,10 @@ def _pair_of_bars(ax: Axes, choices: Sequence[tuple[str, str]], runs: Mapping[st
         if len(shares) > 1:
             ax.plot(np.full(len(shares), i), shares, "o", markersize=4, color=theme.ink, zorder=4, clip_on=False)
         ax.text(
-            i, max(largest, 0) + 0.04, f"{median:.0%}".replace("-", MINUS), ha="center", va="bottom", fontsize=8.5,
-            color=theme.ink, zorder=5, bbox={"facecolor": theme.page, "alpha": 0.85, "edgecolor": "none", "pad": 0.8},
+            i, max(largest, 0) + 0.1, f"{median:.0%}".replace("-", MINUS), ha="center", va="bottom", fontsize=8.5,
+            color=theme.ink, zorder=5,
         )  # fmt: skip
-        ax.update_datalim([(i, min(least, 0)), (i, max(largest, 1) + 0.16)])
+        ax.update_datalim([(i, min(least, 0)), (i, max(largest, 1) + 0.24)])
     ax.autoscale_view(scalex=False)
     ax.set_xticks([0, 1], labels)
     ax.tick_params(axis="x", length=0)
