@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullLocator
 
 from .canvas import Handle, Key, add_key
 from .numbers_in_words import MINUS, SUPERSCRIPT
@@ -73,8 +73,7 @@ def loss_axis(
     if logarithmic:
         ax.set_yscale("log")
         ax.set_ylim(low / 1.4, high * 1.4)
-        # Few enough labels for a small panel, however many decades there are.
-        ax.yaxis.set_major_locator(LogLocator(numticks=5))
+        ax.yaxis.set_major_locator(_log_ticks(high / low))
         ax.yaxis.set_minor_locator(NullLocator())
         ax.yaxis.set_major_formatter(power)
     else:
@@ -82,6 +81,13 @@ def loss_axis(
         ax.set_ylim(low - room, high + room)
         round_ticks(ax.yaxis)
         ax.yaxis.set_major_formatter(plain)
+
+
+def _log_ticks(ratio: float) -> Locator:
+    """Few enough ticks for a small panel, however many decades it spans, and some where it spans less than one."""
+    if ratio > 20:
+        return LogLocator(numticks=5)
+    return LogLocator(subs=(1.0, 2.0, 5.0), numticks=5) if ratio > 4 else MaxNLocator(3, steps=[1, 2, 5, 10])
 
 
 def verdict(curves: Sequence[Curve]) -> str:

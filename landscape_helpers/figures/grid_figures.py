@@ -49,6 +49,7 @@ def counts(records: Records, note: str, theme: Theme) -> Figure:
         ax.tick_params(axis="x", length=0)
     left.set_ylabel("stationary points of a curve")
     left.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    left.set_ylim(0, 1 + np.ceil(left.get_ylim()[1]))
     right.set_ylim(0, 1.15)
     right.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     right.set_ylabel("share of curves")

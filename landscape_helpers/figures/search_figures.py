@@ -79,7 +79,8 @@ def _overlaps(ax: Axes, record: SliceRecord, index: int, theme: Theme) -> str:
     if len(values) > 1:
         for row in values:
             ax.plot(x, row, ".", color=theme.ink, markersize=2.2, zorder=3)
-    ax.set_xticks([0, k - 1, k, 2 * k - 1], ["1", str(k), str(k), "1"])
+    # The two tenths are neighbours: one number between them names both.
+    ax.set_xticks([0, k - 0.5, 2 * k - 1], ["1", str(k), "1"])
     ax.set_ylim(0, max(0.05, 1.1 * float(np.nanmax(values))))
     ax.yaxis.set_major_locator(MaxNLocator(3))
     means = (float(np.nanmean(values[:, :k])), float(np.nanmean(values[:, k:])))
