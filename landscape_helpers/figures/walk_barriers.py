@@ -99,4 +99,4 @@ def _heights(ax: Axes, record: WalkRecord, theme: Theme) -> None:
     ax.set_yscale("log")
     log_ticks_between(ax.yaxis, *ax.get_ylim())
     text = f"{len(heights):,} barriers of all seeds, median {np.median(heights):.2g} of the loss" if heights else ""
-    headed(ax, "How high they are", text or "no barrier was crossed: there is no height to show")
+    headed(ax, "How high they are", text or "no barrier was crossed; for comparison the height above the floor")
