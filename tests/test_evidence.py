@@ -2,7 +2,8 @@
 
 import pytest
 
-from landscape_helpers.figures.evidence import in_common
+from landscape_helpers.catalogue import load_catalogue
+from landscape_helpers.figures.evidence import in_common, in_words
 
 
 @pytest.mark.parametrize(
@@ -22,3 +23,22 @@ from landscape_helpers.figures.evidence import in_common
 )
 def test_what_runs_share_is_said_once(notes, said):
     assert in_common(dict(zip("abcd", notes, strict=False))) == said
+
+
+def test_a_run_is_called_by_its_network_and_by_what_sets_it_apart():
+    networks = {"a-gd": "VGG-11", "a-sgd": "VGG-11", "a-sgd-rate-0.1": "VGG-11", "b": "ResNet-56, or a shallower one"}
+    assert list(in_words(networks).values()) == ["VGG-11 (GD)", "VGG-11 (SGD)", "VGG-11 (SGD rate 0.1)", "ResNet-56"]
+    rates = {"a-rate-0.1": "MLP", "a-rate-0.2": "MLP"}
+    assert list(in_words(rates).values()) == ["MLP (rate 0.1)", "MLP (rate 0.2)"]
+
+
+@pytest.mark.parametrize("figure", sorted(load_catalogue().figures))
+def test_no_two_runs_of_a_figure_are_called_alike(figure):
+    catalogue = load_catalogue()
+    names = in_words({run: catalogue.runs[run].network for run in catalogue.figures[figure].runs})
+    assert len(set(names.values())) == len(names)
+
+
+def test_a_note_that_names_what_stands_for_a_network_needs_no_other_name():
+    notes = {"MLP": "5,000 images", "ResNet-32": "ResNet-8 for ResNet-32, 1,000 images"}
+    assert in_common(notes) == "MLP: 5,000 images; ResNet-8 for ResNet-32, 1,000 images"

@@ -54,7 +54,8 @@ class Evidence:
     @property
     def scale(self) -> str:
         """``"laptop scale: width 16 of 32, 1,000 of 50,000 images; 3 seeds"``."""
-        said = in_common({name: spec.note for name, spec in self.specs.items()})
+        names = in_words({name: spec.network for name, spec in self.specs.items()})
+        said = in_common({names[name]: spec.note for name, spec in self.specs.items()})
         return f"{self.profile} scale: {said}; {len(self.seeds)} seed{'' if len(self.seeds) == 1 else 's'}"
 
 
@@ -70,12 +71,34 @@ def in_common(notes: Mapping[str, str]) -> str:
         return ", ".join(_alternatives(list(dict.fromkeys(place))) for place in zip(*different, strict=True))
     shared = [part for part in different[0] if all(part in own for own in different)]
     rest = {name: ", ".join(part for part in own if part not in shared) for name, own in parts.items()}
-    named = [
-        f"{', '.join(name for name, own in rest.items() if own == left)}: {left}"
-        for left in dict.fromkeys(rest.values())
-        if left
-    ]
+    told = [left for left in dict.fromkeys(rest.values()) if left]
+    named = [_named([name for name, own in rest.items() if own == left], left) for left in told]
     return "; ".join([", ".join(shared)] * bool(shared) + named)
+
+
+def in_words(networks: Mapping[str, str]) -> dict[str, str]:
+    """For each run what a reader calls it: its network and, where several runs have the same one, what sets it apart.
+
+    ``{"a-gd": "VGG-11", "a-sgd": "VGG-11", "b": "MLP"}`` gives "VGG-11 (GD)", "VGG-11 (SGD)" and "MLP".
+    """
+    asked = {run: network.partition(", or ")[0] for run, network in networks.items()}
+    told: dict[str, str] = {}
+    for network in dict.fromkeys(asked.values()):
+        words = {run: run.split("-") for run, name in asked.items() if name == network}
+        shared = _same(list(words.values()))
+        # "rate 0.1", not "0.1".
+        shared -= any(own[shared - 1 : shared] in (["rate"], ["noise"]) for own in words.values())
+        for run, own in words.items():
+            apart = " ".join(w.upper() if w in ("gd", "sgd") else w for w in own[shared:])
+            told[run] = f"{network} ({apart})" if len(words) > 1 and apart else network
+    return told
+
+
+def _named(runs: Sequence[str], note: str) -> str:
+    """``"MLP: 1,000 images"``; a note that begins with what stands for the network names it already."""
+    if len(runs) == 1 and "(" not in runs[0] and f" for {runs[0].split()[0]}" in note.partition(",")[0]:
+        return note
+    return f"{(' and ' if any(',' in run for run in runs) else ', ').join(runs)}: {note}"
 
 
 def _alternatives(texts: Sequence[str]) -> str:
