@@ -58,7 +58,7 @@ def peaks(records: Records, note: str, theme: Theme) -> Figure:
             lambda_over_time(column[0], record, colours[record.images], theme)
         mark_stable(column[0], runs, theme)
         log_axis(column[0], everything)
-        column[0].set_ylabel("\u03bb\u2081 (nats, log scale)")
+        column[0].set_ylabel("\u03bb\u2081 (nats / parameter\u00b2, log)")
         handles: list[Handle] = [Line2D([], [], color=colours[r.images], linewidth=1.6) for r in runs]
         legend_above(column[0], name, handles, [f"{r.images:,} images" for r in runs], 3)
         time_axis(column[0], FLOW_TIME)
@@ -160,7 +160,7 @@ def peak_against_size(ax: Axes, runs: Sequence[FlowRecord], colours: Mapping[int
     ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
     ax.set_xlabel("images $n_D$")
-    ax.set_ylabel("peak of \u03bb\u2081 (nats)")
+    ax.set_ylabel("peak of \u03bb\u2081 (nats / parameter\u00b2)")
     headed(ax, f"Peak{f' after t = {SPIKE_ENDS:g}' if tanh else ''} against size", *told)
     return first
 

@@ -36,7 +36,7 @@ def integrators(records: Records, note: str, theme: Theme) -> Figure:
             lambda_over_time(column[0], record, colour, theme, dotted=dotted)
         mark_stable(column[0], runs, theme)
         log_axis(column[0], [s.values for r in runs for s in (*curvature(r), *bounds(r))])
-        column[0].set_ylabel("\u03bb\u2081 (nats, log scale)")
+        column[0].set_ylabel("\u03bb\u2081 (nats / param.\u00b2, log)")
         told = [f"{METHODS.get(r.method, r.method)} {number(float(np.nanmedian(peak(r))), '.4g')}" for r in runs]
         headed(column[0], f"{images:,} images", f"peak: {', '.join(told)}")
         if not _deviation(column[1], runs, theme):

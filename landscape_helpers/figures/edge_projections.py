@@ -34,7 +34,7 @@ def projections(records: Records, note: str, theme: Theme) -> Figure:
     values = [s.values for r in records.values() for name, _ in PARTS for s in r.over(name)]
     for ax in axes:
         log_axis(ax, values)
-        ax.set_ylabel("length of the part\n(nats, log scale)")
+        ax.set_ylabel("length of the part\n(nats / parameter, log)")
     parts = pair_entries(theme, "part of the gradient in the top subspace", "in the bulk")
     edge_key(figure, records.values(), theme, parts)
     return figure

@@ -47,11 +47,11 @@ def starts(records: Records, note: str, theme: Theme) -> Figure:
             largest.axhline(2 / at, color=theme.ink, linewidth=0.9, linestyle=DASHED, zorder=1.5)
         values = [s.values for r in runs for s in r.over("eigenvalue", 1)]
         log_axis(largest, [*values, np.array([2 / r.rate for r in runs])])
-        largest.set_ylabel("\u03bb\u2081 (nats, log scale)")
+        largest.set_ylabel("\u03bb\u2081 (nats / param.\u00b2, log)")
         headed(largest, network, f"rises to {_of_each(runs, curvature_rise)} times its start")
         edge_lines(ratios, theme)
         ratio_axis(ratios, [s for r in runs for s in r.over("rho", r.top)])
-        headed(ratios, rate, f"largest \u03c1\u2081: {_of_each(runs, max_rho, pair='first')}")
+        headed(ratios, f"Ratios, {rate}", f"largest \u03c1\u2081: {_of_each(runs, max_rho, pair='first')}")
         loss.set_ylim(bottom=0)
         loss.set_ylabel("training loss (nats)")
         missing = [name for key, name in STARTS.items() if key not in {r.initialisation for r in runs}]
