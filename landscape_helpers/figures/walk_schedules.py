@@ -17,7 +17,7 @@ from .walk_record import WalkRecord
 from .walk_trajectory import heading_of
 
 Records = Mapping[str, WalkRecord]
-KINDS = {"cyclical": "CLR", "steps_at": "step-wise", "trapezoid": "trapezoid", "constant": "constant"}
+KINDS = {"cyclical": "cyclical", "steps_at": "stepwise", "trapezoid": "trapezoid", "constant": "constant"}
 TRAINING = (0, (2, 1.3))
 
 
