@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ import psutil
 import pytest
 from math_core import LatexError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 from sphinx.application import Sphinx
 
 from tools import build_book, chapters, check_site, math_font, mathml
@@ -265,10 +267,19 @@ def test_the_picture_of_a_chapter_is_the_output_of_the_tagged_cell() -> None:
         build_book.thumbnail(chapter, "one")
 
 
+def test_the_picture_of_a_chapter_can_be_one_panel_of_a_figure() -> None:
+    whole = io.BytesIO()
+    Image.new("RGB", (40, 20)).save(whole, "PNG")
+    chapter = notebook("picture")
+    chapter.cells[1].metadata.update(tags=["thumbnail"], box=[0.5, 0.0, 1.0, 0.5])
+    chapter.cells[1].outputs = [new_output("display_data", {"image/png": base64.b64encode(whole.getvalue()).decode()})]
+    assert Image.open(io.BytesIO(build_book.thumbnail(chapter, "one"))).size == (20, 10)
+
+
 def test_execution_times_add_up() -> None:
     done = [chapters.Executed(f"page{n}", notebook(), seconds=n, when="2026-01-01", reused=False) for n in (20, 30)]
     table = build_book.execution_times(done)
-    assert "{doc}`/page20` | 20 s" in table and "together | 50 s" in table
+    assert "{doc}`/page20` | 20\u00a0s" in table and "together | 50\u00a0s" in table
 
 
 def test_synchronising_touches_only_what_differs(tmp_path: Path) -> None:

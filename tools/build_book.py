@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import argparse
 import base64
+import io
 import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nbformat
 import yaml
 from nbformat import NotebookNode
+from PIL import Image
 
 from tools import check_site
 from tools.chapters import TIMEOUT, Executed, ExecutionError, execute_all, notebook_pages, toc_pages
@@ -32,6 +34,8 @@ GENERATED, API = "_generated", "generated"
 def thumbnail(notebook: NotebookNode, page: str) -> bytes:
     """The picture that stands for a chapter in the gallery: the PNG output of the cell tagged ``thumbnail``.
 
+    Of a cell with a ``box`` in its metadata (left, top, right and bottom as shares), what lies within it.
+
     Raises:
         ValueError: no cell has the tag, or it has no PNG output.
     """
@@ -39,20 +43,33 @@ def thumbnail(notebook: NotebookNode, page: str) -> bytes:
         if "thumbnail" in cell.metadata.get("tags", []):
             for output in cell.get("outputs", []):
                 if png := output.get("data", {}).get("image/png"):
-                    return base64.b64decode(png)
+                    picture = base64.b64decode(png)
+                    return within(picture, cell.metadata["box"]) if "box" in cell.metadata else picture
     raise ValueError(
         f"{page} has no picture for the gallery: tag one cell `thumbnail` whose output holds an image/png"
     )
 
 
+def within(picture: bytes, box: Sequence[float]) -> bytes:
+    """The part of a PNG that lies in a box of shares of its width and height."""
+    image = Image.open(io.BytesIO(picture))
+    left, top, right, bottom = box
+    part = image.crop(
+        (round(left * image.width), round(top * image.height), round(right * image.width), round(bottom * image.height))
+    )
+    cut = io.BytesIO()
+    part.save(cut, "PNG")
+    return cut.getvalue()
+
+
 def execution_times(executed: list[Executed]) -> str:
     """The table of execution times, in Markdown."""
     rows = [
-        f"| {{doc}}`/{item.page}` | {item.seconds:.0f} s | {item.when} |"
+        f"| {{doc}}`/{item.page}` | {item.seconds:,.0f}\u00a0s | {item.when} |"
         for item in sorted(executed, key=lambda item: item.page)
     ]
     total = sum(item.seconds for item in executed)
-    rows.append(f"| together | {total:.0f} s | |")
+    rows.append(f"| together | {total:,.0f}\u00a0s | |")
     return "\n".join(["| notebook | took | executed |", "|---|--:|---|", *rows]) + "\n"
 
 
