@@ -91,6 +91,7 @@ def test_unknown_figures_and_missing_runs_are_refused_in_one_line():
         ([-0.25, math.nan], ".2f", "\u22120.25"),
         ([math.nan], ".2f", "not known"),
         ([1.36e-5], ".1e", "1.4 \u00d7 10\u207b\u2075"),
+        ([48.2, -0.0231, 1533.0], ".3g", "48.2 (\u22120.0231 to 1,530)"),
     ],
 )
 def test_spread(values, form, text):

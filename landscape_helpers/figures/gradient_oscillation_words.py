@@ -97,7 +97,7 @@ def _sharpness_in_words(run: Trajectories) -> str:
     values = np.asarray(run.data["sharpness"].transpose("seed", "stop").values, dtype=float)
     known = [row[np.isfinite(row)] for row in values]
     last, largest = [row[-1] for row in known if len(row)], [row.max() for row in known if len(row)]
-    limit = format(2 / run.learning_rate, ".4g")
+    limit = format(2 / run.learning_rate, ",.4g")
     text = f"The sharpness peaks at {spread(largest, '.3g')} and ends at {spread(last, '.3g')}; 2/\u03b7 is {limit}."
     secant = secant_curvature(run.values("dot"), run.values("gradient_norm"), run.learning_rate)
     opposed = run.values("windowed_correlation") < 0

@@ -22,8 +22,11 @@ def spread(values: Sequence[float] | np.ndarray, form: str = ".2f") -> str:
 
 
 def number(value: float, form: str = ".3g") -> str:
-    """``"\u22121.4 \u00d7 10\u207b\u2075"`` for a value and a format with an exponent."""
+    """``"\u22121.4 \u00d7 10\u207b\u2075"`` for a value and a format with an exponent; plain near 1."""
     mantissa, _, exponent = format(value, form).partition("e")
+    if exponent and -3 < int(exponent) < 5:
+        digits = len(mantissa.partition(".")[2]) - int(exponent)
+        return f"{float(format(value, form)):,.{max(digits, 0)}f}".replace("-", MINUS)
     power = f" \u00d7 10{str(int(exponent)).translate(SUPERSCRIPT)}" if exponent else ""
     return mantissa.replace("-", MINUS) + power
 
