@@ -258,7 +258,7 @@ def test_a_comparison_shows_what_there_is(store):
     fill(store, "cnn-batchnorm", "laptop", (0,))
     shown = card("GO-X01", store=store)
     assert list(shown.shown.runs) == ["cnn", "cnn-batchnorm"]
-    assert "Not shown: vgg16 (not stored at laptop scale)" in Page(shown.html).text
+    assert "Not shown: VGG-16 (not stored at laptop scale)" in Page(shown.html).text
 
 
 def test_a_comparison_prefers_the_scale_that_has_every_run(store):

@@ -13,11 +13,11 @@ from typing import Any
 import xarray
 from PIL.Image import Image
 
-from ..catalogue import Figure, RunSpec
+from ..catalogue import Figure, RunSpec, load_catalogue
 from ..claims import VERDICTS
 from .card_checks import badge, checks_table, definitions, folded
 from .card_style import STYLE
-from .evidence import Evidence
+from .evidence import Evidence, in_words
 from .image import DPI, Encoded, render, webp
 from .papers import draw
 from .words import alt_text, data_table, findings
@@ -120,7 +120,8 @@ def _scale(evidence: Evidence) -> str:
     if evidence.stale:
         text += " Results by an earlier version of the code."
     if evidence.missing:
-        text += " Not shown: " + "; ".join(f"{name} ({why})" for name, why in evidence.missing.items()) + "."
+        networks = in_words({name: load_catalogue().runs[name].network for name in evidence.missing})
+        text += " Not shown: " + "; ".join(f"{networks[name]} ({why})" for name, why in evidence.missing.items()) + "."
     return f'<p class="lh-soft">{escape(text)}</p>'
 
 

@@ -108,7 +108,7 @@ class LedgerTable:
     def _folded(self) -> str:
         claims = [row for row in self.rows if row["kind"] == "claim"]
         checks = [row for row in self.rows if row["kind"] != "claim"]
-        summary = f"The {len(checks)} checks of single figures, which stand on their cards too"
+        summary = f"The {len(checks)} checks of single figures, which stand below each figure too"
         return f"{self._table(claims)}{folded(summary, self._table(checks))}"
 
     def _table(self, rows: Sequence[Row]) -> str:
