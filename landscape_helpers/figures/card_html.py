@@ -54,11 +54,15 @@ def pictures(evidence: Evidence, dpi: int = DPI) -> tuple[Image, Image]:
 
 
 def _pictures(evidence: Evidence, images: tuple[Image, Image]) -> str:
-    alt = escape(alt_text(evidence.figure.id, evidence.runs))
-    tags = [_image(webp(image), kind, alt) for image, kind in zip(images, ("lh-light", "lh-dark"), strict=True)]
+    name = f"Figure {evidence.figure.id}, {evidence.profile} scale"
+    return images_html(images, alt_text(evidence.figure.id, evidence.runs), name)
+
+
+def images_html(images: tuple[Image, Image], alt: str, name: str) -> str:
+    """A picture on light and on dark, of which the page's theme shows one."""
+    tags = [_image(webp(image), kind, escape(alt)) for image, kind in zip(images, ("lh-light", "lh-dark"), strict=True)]
     # On a narrow page the picture keeps its size and scrolls, by touch or by the arrow keys.
-    name = escape(f"Figure {evidence.figure.id}, {evidence.profile} scale")
-    return f'<div class="lh-picture" tabindex="0" role="group" aria-label="{name}">{"".join(tags)}</div>'
+    return f'<div class="lh-picture" tabindex="0" role="group" aria-label="{escape(name)}">{"".join(tags)}</div>'
 
 
 def _image(picture: Encoded, kind: str, alt: str) -> str:
