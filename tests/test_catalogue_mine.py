@@ -218,7 +218,7 @@ class TestLedger:
 
     def test_a_shorter_training_is_remarked(self, shelf: Store) -> None:
         row = next(row for row in ledger("smoke", "MINE", shelf) if row["id"] == "MINE-A15-1")
-        assert "finetuned-slices: 40 instead of 200 epochs" in row["reason"]
+        assert "40 instead of 200 epochs" in row["reason"]
 
     def test_seeds_with_unequal_numbers_of_planes_are_stacked(self, shelf: Store, tmp_path: Path) -> None:
         whole = slice_run("mlp-mining", 0, "smoke")

@@ -125,8 +125,8 @@ class TestLedger:
         put(shelf, "cnn", "laptop", turning(100, 10, -1, status=status), seeds=(1,))
         found = row(shelf, "GO-F02-2")
         assert found["seeds"] == [1]
-        assert "cnn: 1 of 3 seeds stored" in found["reason"]
-        assert f"cnn, seed 1: {status}" in found["reason"]
+        assert "simple CNN: 1 of 3 seeds stored" in found["reason"]
+        assert f"simple CNN: {status}" in found["reason"]
         assert found["verdict"] == "not reproduced"  # it should have reached epoch 800
         assert row(shelf, "GO-F02-1")["verdict"] == "reproduced"  # and did reach epoch 8
 
@@ -135,7 +135,7 @@ class TestLedger:
         steps = spec.parameters["steps"]
         assert steps < 30_000
         shelf.save(spec, 0, turning(steps, 4500, -1))
-        assert f"cnn-small-rate: the first {steps:,} of 30,000 steps" in row(shelf, "GO-F10-1")["reason"]
+        assert f"the first {steps:,} of 30,000 steps" in row(shelf, "GO-F10-1")["reason"]
 
     @pytest.mark.parametrize("claim", ["GO-F10-1", "GO-F10-3", "GO-F10-5", "GO-C05"])
     def test_a_turn_that_may_come_after_the_run_leaves_what_follows_it_open(self, shelf: Store, claim: str) -> None:
@@ -238,7 +238,8 @@ class TestClaimsOfThePaper:
         for run in ("resnet18", "resnet34"):
             put(shelf, run, "paper", turning(500, 130, -1))
         assert row(shelf, "GO-C03", "paper")["verdict"] == "not reproduced"
-        assert "resnet18-whole-batch is not stored at paper scale" in row(shelf, "GO-C03", "paper")["reason"]
+        said = "ResNet-18, statistics of the whole batch: not run at paper scale"
+        assert said in row(shelf, "GO-C03", "paper")["reason"]
         put(shelf, "resnet18-whole-batch", "paper", turning(500, 130, 1))
         assert row(shelf, "GO-C03", "paper")["verdict"] == "partly"
 
@@ -269,4 +270,14 @@ class TestClaimsOfThePaper:
         put(shelf, "mnist-cnn", "laptop", turning(600, 100, -1))
         found = row(shelf, "GO-C07")
         assert found["verdict"] == "partly"
-        assert "svhn-cnn is not stored at laptop scale (data set svhn)" in found["reason"]
+        remarks = found["reason"].split("; ")
+        assert any("simple CNN, VGG-16, ResNet-18 and ResNet-34 on SVHN" in r and "not run" in r for r in remarks)
+        assert len([r for r in remarks if "not run at laptop scale" in r]) == 1, "what several share is said once"
+
+    def test_seeds_that_end_early_are_told_together(self, shelf: Store) -> None:
+        for seed, step in ((0, 120), (1, 99)):
+            status = f"stopped: loss below 0.1 at step {step}"
+            put(shelf, "cnn", "laptop", turning(100, 10, -1, status=status), seeds=(seed,))
+        put(shelf, "cnn", "laptop", turning(100, 10, -1), seeds=(2,))
+        said = "simple CNN: stopped with its loss below 0.1 at step 99 to 120 (in 2 of 3 seeds)"
+        assert said in row(shelf, "GO-F02-1")["reason"]

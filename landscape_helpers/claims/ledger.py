@@ -16,6 +16,7 @@ from typing import Any
 
 from ..catalogue import PROFILES, Catalogue, Claim, Measurement, RunSpec, load_catalogue
 from ..catalogue.model import check_profile
+from ..catalogue.naming import in_words, listed
 from ..store import Store, Stored
 from .expression import Outcome, evaluate
 from .measures import measure
@@ -213,19 +214,54 @@ def _remarks(
     claim: Claim, profile: str, seeds: Sequence[int], used: Sequence[str], absent: Sequence[str], shelf: _Shelf
 ) -> list[str]:
     """What a reader of the verdict has to know: parts not run, seeds missing, shortened runs, runs that ended early."""
-    remarks = [shelf.why_missing(run, profile) for run in absent]
+    runs = shelf.catalogue.runs
+    called = in_words({run: runs[run].network for run in claim.runs})
+    said = [(run, _not_run(runs[run].unavailable.get(profile), profile)) for run in absent]
+    remarks = _by_run(said, called)
     if (limit := _common_steps(claim, profile, shelf)) is not None:
         remarks.append(f"compared over the first {limit:,} steps, which all runs have")
+    said = []
     for run in used:
         spec = shelf.spec(run, profile)
         assert spec is not None
-        remarks += _shortened(spec, shelf.catalogue)
+        said += [(run, text) for text in _shortened(spec, shelf.catalogue)]
         if len(held := shelf.available(run, profile)) < len(spec.seeds):
-            remarks.append(f"{run}: {len(held)} of {len(spec.seeds)} seeds stored")
-        for seed in seeds:
-            if seed in held and (status := shelf.read(run, profile, seed).status) != "completed":
-                remarks.append(f"{run}, seed {seed}: {status}")
-    return remarks + ([claim.remark] if claim.remark else [])
+            said.append((run, f"{len(held)} of {len(spec.seeds)} seeds stored"))
+        own = [shelf.read(run, profile, seed).status for seed in seeds if seed in held]
+        said += [(run, text) for text in _endings(own)]
+    return remarks + _by_run(said, called) + ([claim.remark] if claim.remark else [])
+
+
+def _not_run(why: str | None, profile: str) -> str:
+    return f"not run at {profile} scale" + (f", since {why}" if why else "")
+
+
+def _by_run(said: Sequence[tuple[str, str]], called: Mapping[str, str]) -> list[str]:
+    """Remarks on runs, by their names; one that several have is made once."""
+    return [
+        f"{listed([called[run] for run, own in said if own == text])}: {text}"
+        for text in dict.fromkeys(text for _, text in said)
+    ]
+
+
+def _endings(statuses: Sequence[str]) -> list[str]:
+    """How a run's seeds ended before their last step: ``["stopped with its loss below 0.1 at step 123 to 138"]``."""
+    steps: dict[str, list[str]] = {}
+    for status in statuses:
+        if status != "completed":
+            what, _, step = status.partition(" at step ")
+            steps.setdefault(what.replace("stopped: ", "stopped with its "), []).append(step)
+    return [
+        what + _at(own) + (f" (in {len(own)} of {len(statuses)} seeds)" if len(own) < len(statuses) else "")
+        for what, own in steps.items()
+    ]
+
+
+def _at(steps: Sequence[str]) -> str:
+    known = sorted({int(step) for step in steps if step.isdigit()})
+    if not known:
+        return ""
+    return f" at step {known[0]:,}" + (f" to {known[-1]:,}" if len(known) > 1 else "")
 
 
 def _shortened(spec: RunSpec, catalogue: Catalogue) -> list[str]:
@@ -233,10 +269,10 @@ def _shortened(spec: RunSpec, catalogue: Catalogue) -> list[str]:
     run = catalogue.runs[spec.run]
     steps, epochs = spec.parameters.get("steps"), spec.parameters.get("epochs")
     if steps is not None and run.paper_steps is not None and steps < run.paper_steps:
-        return [f"{spec.run}: the first {steps:,} of {run.paper_steps:,} steps"]
+        return [f"the first {steps:,} of {run.paper_steps:,} steps"]
     if epochs is not None and "paper" in run.scales and epochs < (full := run.scales["paper"].parameters["epochs"]):
         moved = ", its checkpoints moved in proportion" if "keep" in spec.parameters else ""
-        return [f"{spec.run}: {epochs:,} instead of {full:,} epochs{moved}"]
+        return [f"{epochs:,} instead of {full:,} epochs{moved}"]
     return []
 
 

@@ -14,10 +14,11 @@ import xarray
 from PIL.Image import Image
 
 from ..catalogue import Figure, RunSpec, load_catalogue
+from ..catalogue.naming import in_words, listed
 from ..claims import VERDICTS
 from .card_checks import badge, checks_table, definitions, folded
 from .card_style import STYLE
-from .evidence import Evidence, in_words
+from .evidence import Evidence
 from .image import DPI, Encoded, render, webp
 from .papers import draw
 from .words import alt_text, data_table, findings
@@ -125,7 +126,9 @@ def _scale(evidence: Evidence) -> str:
         text += " Results by an earlier version of the code."
     if evidence.missing:
         networks = in_words({name: load_catalogue().runs[name].network for name in evidence.missing})
-        text += " Not shown: " + "; ".join(f"{networks[name]} ({why})" for name, why in evidence.missing.items()) + "."
+        reasons = dict.fromkeys(evidence.missing.values())
+        named = {why: listed([networks[n] for n, own in evidence.missing.items() if own == why]) for why in reasons}
+        text += " Not shown: " + "; ".join(f"{runs} ({why})" for why, runs in named.items()) + "."
     return f'<p class="lh-soft">{escape(text)}</p>'
 
 

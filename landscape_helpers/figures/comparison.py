@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..catalogue import load_catalogue
+from ..catalogue.naming import listed
 from .canvas import Handle, Key, Marks, absent, add_key, curve, epoch_axis, mark_endings, new_figure, title
 from .numbers_in_words import MINUS
 from .panels import correlation, correlation_axis
@@ -101,7 +102,7 @@ def grid(runs: Mapping[str, Trajectories], expected: Sequence[str], scale_note: 
     """Windowed correlation of every combination the paper reports without showing; first and last layer behind it."""
     catalogue = load_catalogue()
     absent_runs = [catalogue.runs[name].network for name in expected if name not in runs]
-    sentences = [scale_note.rstrip("."), f"Not run: {'; '.join(absent_runs)}" if absent_runs else ""]
+    sentences = [scale_note.rstrip("."), f"Not run: {listed(absent_runs)}" if absent_runs else ""]
     note = ". ".join(filter(None, sentences))
     columns = 4
     rows = -(-len(runs) // columns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import takewhile
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ import xarray
 
 from ..catalogue import PROFILES, Figure, RunSpec, load_catalogue
 from ..catalogue.model import check_profile
+from ..catalogue.naming import in_words, listed, same
 from ..claims import ledger
 from ..store import Store
 from .papers import compares
 
 Row = Mapping[str, Any]
 MOST_NAMED = 3  # settings that a caption tells run by run
+MOST_WORDS = 3  # of an alternative, "0.1 for 0.001", that stands beside others without its run
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,16 @@ def in_common(notes: Mapping[str, str]) -> str:
     """The notes of several runs as one: what all of them say and then, by run, what is left.
 
     ``"width 8 of 64, t up to 12; small: rate 0.1; large, larger: rate 0.2, the first 500 steps"``; of many that differ
-    in the same places, the places: ``"width 8 of 64, rate 0.1 / 0.2 / 0.3 / 0.4, t up to 12"``.
+    in the same places, in every combination or by few words, the places:
+    ``"width 8 of 64, rate 0.1 / 0.2 / 0.3 / 0.4, t up to 12"``.
     """
     parts = {name: note.split(", ") for name, note in notes.items()}
     different = list(dict.fromkeys(map(tuple, parts.values())))
     if len(different) > MOST_NAMED and len({len(own) for own in different}) == 1:
-        return ", ".join(_alternatives(list(dict.fromkeys(place))) for place in zip(*different, strict=True))
+        places = [_alternatives(list(dict.fromkeys(place))) for place in zip(*different, strict=True)]
+        every = prod(len(middles) for _, middles, _ in places) == len(different)
+        if every or all(len(middle.split()) <= MOST_WORDS for _, middles, _ in places for middle in middles):
+            return ", ".join(" ".join([*before, *[" / ".join(m)] * any(m), *after]) for before, m, after in places)
     shared = [part for part in different[0] if all(part in own for own in different)]
     rest = {name: ", ".join(part for part in own if part not in shared) for name, own in parts.items()}
     told = [left for left in dict.fromkeys(rest.values()) if left]
@@ -76,44 +82,21 @@ def in_common(notes: Mapping[str, str]) -> str:
     return "; ".join([", ".join(shared)] * bool(shared) + named)
 
 
-def in_words(networks: Mapping[str, str]) -> dict[str, str]:
-    """For each run what a reader calls it: its network and, where several runs have the same one, what sets it apart.
-
-    ``{"a-gd": "VGG-11", "a-sgd": "VGG-11", "b": "MLP"}`` gives "VGG-11 (GD)", "VGG-11 (SGD)" and "MLP".
-    """
-    asked = {run: network.partition(", or ")[0] for run, network in networks.items()}
-    told: dict[str, str] = {}
-    for network in dict.fromkeys(asked.values()):
-        words = {run: run.split("-") for run, name in asked.items() if name == network}
-        shared = _same(list(words.values()))
-        # "rate 0.1", not "0.1".
-        shared -= any(own[shared - 1 : shared] in (["rate"], ["noise"]) for own in words.values())
-        for run, own in words.items():
-            apart = " ".join(w.upper() if w in ("gd", "sgd") else w for w in own[shared:])
-            told[run] = f"{network} ({apart})" if len(words) > 1 and apart else network
-    return told
-
-
 def _named(runs: Sequence[str], note: str) -> str:
     """``"MLP: 1,000 images"``; a note that begins with what stands for the network names it already."""
     if len(runs) == 1 and "(" not in runs[0] and f" for {runs[0].split()[0]}" in note.partition(",")[0]:
         return note
-    return f"{(' and ' if any(',' in run for run in runs) else ', ').join(runs)}: {note}"
+    return f"{listed(runs)}: {note}"
 
 
-def _alternatives(texts: Sequence[str]) -> str:
-    """``"rate 0.1 / 0.2"`` for "rate 0.1" and "rate 0.2": the words they begin and end with are said once."""
+def _alternatives(texts: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """``"rate 0.1 / 0.2"`` for "rate 0.1" and "rate 0.2": the words they begin with, the rest of each, and the last."""
     words = [text.split() for text in texts]
-    before = _same(words)
+    before = same(words)
     rest = [own[before:] for own in words]
-    after = _same([own[::-1] for own in rest])
+    after = same([own[::-1] for own in rest])
     middle = [" ".join(own[: len(own) - after]) for own in rest]
-    return " ".join([*words[0][:before], *[" / ".join(middle)] * any(middle), *rest[0][len(rest[0]) - after :]])
-
-
-def _same(lists: Sequence[Sequence[str]]) -> int:
-    """How many first words all lists share."""
-    return sum(1 for _ in takewhile(lambda words: len(set(words)) == 1, zip(*lists, strict=False)))
+    return words[0][:before], middle, rest[0][len(rest[0]) - after :]
 
 
 def gather(
