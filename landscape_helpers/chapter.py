@@ -1,4 +1,4 @@
-"""What a chapter's notebook calls: its figures, its ledger, and the numbers of its regression run.
+"""What a chapter's notebook calls: its claims, its figures, its ledger, and the numbers of its regression run.
 
 A chapter shows two things side by side: the *published* results, measured at the highest scale that is stored, and the
 same runs computed here and now at the scale the notebook was given.
@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cached_property
 from multiprocessing import get_context
+from typing import Any
 
 from .catalogue import RunSpec, load_catalogue
 from .catalogue.model import check_profile
 from .claims import ledger
 from .data import check_dataset
 from .figures.card import Card, card
+from .figures.claims_table import ClaimsTable
 from .figures.ledger_table import LedgerTable
 from .figures.runs_table import RunsTable
 from .regression import Metrics
@@ -62,9 +65,19 @@ class Chapter:
         """A figure of the paper: as published, with the same figure computed here folded below it."""
         return card(figure_id, live=(self.profile, self.seeds))
 
+    @cached_property
+    def _rows(self) -> list[dict[str, Any]]:
+        """The paper's claims and checks, with their verdicts at the highest scale stored for each."""
+        return ledger(paper=self.paper, store=self.store)
+
+    def claims(self) -> ClaimsTable:
+        """What came out: the paper's claims with their verdicts, a row each."""
+        return ClaimsTable(self._rows)
+
     def ledger(self) -> LedgerTable:
-        """The paper's claims, its checks folded, with their verdicts at the highest scale stored for each."""
-        return LedgerTable(rows=ledger(paper=self.paper, store=self.store), folded=True)
+        """The checks that were derived from the paper's figures, folded, with their verdicts."""
+        checks = [row for row in self._rows if row["kind"] != "claim"]
+        return LedgerTable(rows=checks, folded=f"The {len(checks)} checks, which stand below each figure too")
 
     def configurations(self) -> RunsTable:
         """Every run of the paper, with its scale, its seeds and how it ended."""

@@ -73,3 +73,14 @@ def test_a_folder_that_is_not_there_is_not_found_before_any_work(asked, tmp_path
         Chapter("GO", data=folder if form == "path" else form.format(folder))
     one_line(error, folder, "train")
     assert asked == []
+
+
+def test_claims_and_checks_are_shown_apart_and_judged_once(asked, monkeypatch):
+    calls: list = []
+    judge = chapter_module.ledger
+    monkeypatch.setattr(chapter_module, "ledger", lambda **given: calls.append(given) or judge(**given))
+    chapter = Chapter("GO")
+    claims, checks = chapter.claims().rows, chapter.ledger().rows
+    assert len(calls) == 1
+    assert {r["kind"] for r in claims} == {"claim"} and "claim" not in {r["kind"] for r in checks}
+    assert f"The {len(checks)} checks" in chapter.ledger()._repr_html_()

@@ -14,7 +14,10 @@ from .model import PROFILES, Catalogue, Claim, Figure, Level, Measurement, Run, 
 BASES = ("P", "C", "P+C", "ours")
 LEVELS: tuple[Level, ...] = ("reproduced", "partly")
 RUN_KEYS = {"experiment", "network", "paper_steps", "parameters", *PROFILES}
-CLAIM_KEYS = {"basis", "figures", "statement", "measurements", "paper_value", "remark", "common_steps", *LEVELS}
+CLAIM_KEYS = {
+    *("basis", "figures", "statement", "short", "measurements", "paper_value", "remark", "common_steps"),
+    *LEVELS,
+}
 FIGURE_KEYS = {"title", "what", "reported", "runs", "presentation", "checks"}
 FILE_KEYS = {"paper", "experiments", "scales", "runs", "figures", "claims"}
 Tree = Mapping[str, Any]
@@ -151,6 +154,7 @@ def _claim(
         body.get("paper_value"),
         body.get("remark"),
         bool(body.get("common_steps", False)),
+        body.get("short"),
     )
 
 

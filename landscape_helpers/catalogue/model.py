@@ -96,6 +96,7 @@ class Claim:
         predicates: by level, "reproduced" and for claims also "partly"; expressions over the measurements' names.
         paper_value: what the paper gives, where that differs from what is accepted.
         common_steps: the runs are compared over the steps that all of them have.
+        short: a claim in fewer words, for the table near the top of its chapter.
         kind: "check" of a figure or "claim" of the paper.
     """
 
@@ -110,6 +111,7 @@ class Claim:
     paper_value: str | None = None
     remark: str | None = None
     common_steps: bool = False
+    short: str | None = None
 
     @property
     def runs(self) -> tuple[str, ...]:

@@ -72,8 +72,7 @@ class LedgerTable:
         profile: "smoke", "laptop" or "paper"; None takes for each row the highest scale at which its runs are stored.
         paper: a paper's key, such as "GO"; None for all.
         rows: rows as :func:`landscape_helpers.claims.ledger` gives them, in place of those of the stored results.
-        folded: show the claims of whole papers, and fold the checks of single figures, which stand on these figures'
-            cards too.
+        folded: what to unfold the whole of it by, such as "The 60 checks"; None shows it open.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class LedgerTable:
         paper: str | None = None,
         *,
         rows: Sequence[Row] | None = None,
-        folded: bool = False,
+        folded: str | None = None,
     ) -> None:
         self.rows = list(ledger(profile, paper) if rows is None else rows)
         self.folded = folded
@@ -101,15 +100,10 @@ class LedgerTable:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        tables = self._folded() if self.folded else self._table(self.rows)
+        table = f"{self._filter()}{self._table(self.rows)}"
         style = f"<style>{STYLE}{_filter_rules()}</style>"
-        return f'<div class="lh-ledger">{style}{self._filter()}{tables}</div>'
-
-    def _folded(self) -> str:
-        claims = [row for row in self.rows if row["kind"] == "claim"]
-        checks = [row for row in self.rows if row["kind"] != "claim"]
-        summary = f"The {len(checks)} checks of single figures, which stand below each figure too"
-        return f"{self._table(claims)}{folded(summary, self._table(checks))}"
+        body = folded(html.escape(self.folded), table) if self.folded else table
+        return f'<div class="lh-ledger">{style}{body}</div>'
 
     def _table(self, rows: Sequence[Row]) -> str:
         head = "".join(f'<th scope="col">{column}</th>' for column in COLUMNS)
@@ -132,18 +126,19 @@ class LedgerTable:
         return f"<fieldset><legend>Show</legend>{''.join(choices)}</fieldset>"
 
     def _group(self, title: str, rows: Sequence[Row]) -> str:
-        verdicts = " ".join(sorted({_slug(row["verdict"]) for row in rows}))
+        verdicts = " ".join(sorted({slug(row["verdict"]) for row in rows}))
         heading = f'<tr><th scope="rowgroup" colspan="{len(COLUMNS)}">{html.escape(title)}</th></tr>'
         return f'<tbody data-holds="{verdicts}">{heading}{"".join(map(_table_row, rows))}</tbody>'
 
 
-def _slug(verdict: str) -> str:
+def slug(verdict: str) -> str:
+    """A verdict as the value of an attribute."""
     return verdict.replace(" ", "-")
 
 
 def _choice(group: str, verdict: str, label: str, *, checked: bool = False) -> str:
     return (
-        f'<label><input type="radio" name="{group}" value="{_slug(verdict)}"{" checked" if checked else ""}> '
+        f'<label><input type="radio" name="{group}" value="{slug(verdict)}"{" checked" if checked else ""}> '
         f"{label}</label>"
     )
 
@@ -151,32 +146,39 @@ def _choice(group: str, verdict: str, label: str, *, checked: bool = False) -> s
 def _filter_rules() -> str:
     """With one verdict chosen, the rows of the others go, and so do the groups that hold none of it."""
     rules = []
-    for slug in map(_slug, VERDICTS):
-        chosen = f'.lh-ledger:has(input[value="{slug}"]:checked)'
-        rules.append(f'{chosen} tr[data-verdict]:not([data-verdict="{slug}"]) {{ display: none; }}')
-        rules.append(f'{chosen} tbody:not([data-holds~="{slug}"]) {{ display: none; }}')
+    for name in map(slug, VERDICTS):
+        chosen = f'.lh-ledger:has(input[value="{name}"]:checked)'
+        rules.append(f'{chosen} tr[data-verdict]:not([data-verdict="{name}"]) {{ display: none; }}')
+        rules.append(f'{chosen} tbody:not([data-holds~="{name}"]) {{ display: none; }}')
     return "\n".join(rules)
 
 
 def _table_row(row: Row) -> str:
-    rule = f"<code>{html.escape(row['expected'])}</code> ({BASES[row['basis']]})"
     statement = (
         f'<span class="lh-id">{html.escape(row["id"])}</span>{html.escape(row["statement"])}'
-        f"{folded('rule', rule)}"
-        f"{_reason(row['reason'])}"
+        f"{folded('rule', rule_html(row))}"
+        f"{remarks_html(row['reason'])}"
     )
     verdict = badge(row["verdict"]) + f'<div class="lh-scale">{_scale(row)}</div>'
-    quantities = [_quantity(name, values) for name, values in row["measured"].items()]
-    measured = "".join(quantities)
-    if len(quantities) > MANY_QUANTITIES:
-        measured = folded(f"{len(quantities)} quantities", measured)
-    cells = (statement, verdict, measured, number(row["margin"]))
+    cells = (statement, verdict, measured_html(row), number(row["margin"]))
     labels = ("", "", *(f' data-column="{column}"' for column in COLUMNS[2:]))
     body = "".join(f"<td{label}>{cell}</td>" for label, cell in zip(labels, cells, strict=True))
-    return f'<tr id="{html.escape(row["id"])}" data-verdict="{_slug(row["verdict"])}">{body}</tr>'
+    return f'<tr id="{html.escape(row["id"])}" data-verdict="{slug(row["verdict"])}">{body}</tr>'
 
 
-def _reason(text: str) -> str:
+def rule_html(row: Row) -> str:
+    """What is expected, and who set the bound."""
+    return f"<code>{html.escape(row['expected'])}</code> ({BASES[row['basis']]})"
+
+
+def measured_html(row: Row) -> str:
+    """The measured numbers, folded where they are many."""
+    quantities = [_quantity(name, values) for name, values in row["measured"].items()]
+    measured = "".join(quantities)
+    return folded(f"{len(quantities)} quantities", measured) if len(quantities) > MANY_QUANTITIES else measured
+
+
+def remarks_html(text: str) -> str:
     """What a reader has to know of a verdict; a short text stands open, as remarks one to a line a long one."""
     if len(text) <= LONG_REASON:
         return f'<div class="lh-reason">{html.escape(text)}</div>' if text else ""
