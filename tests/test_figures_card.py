@@ -236,6 +236,14 @@ def test_nothing_stored_says_why_and_what_to_do(store):
     assert "Not run: no stored results of cnn" in str(shown)
 
 
+def test_a_scale_in_many_clauses_is_a_list():
+    html = card("GO-X02", "laptop").html
+    said = html.partition("reduced against the paper as listed below")[2].partition("<details>")[0]
+    assert "<li>VGG-16 on MNIST: width 8 of 64" in said and said.count("<li>") == 6
+    one = card("GO-F02", "laptop").html
+    assert "Measured at laptop scale: width 16" in one and "as listed below" not in one
+
+
 def test_a_run_that_the_profile_cannot_have_gives_its_reason(store):
     assert "MNIST is not embedded" in Page(card("GO-X02", "smoke", store=store).html).text
 

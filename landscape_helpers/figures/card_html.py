@@ -27,6 +27,8 @@ from .words import alt_text, data_table, findings
 FOLDED_DPI = 110
 # Longer lists of findings, and longer tables of checks, are folded: what they come to stands in the verdicts.
 MANY_FINDINGS, MANY_CHECKS = 6, 3
+# A scale that is told run by run, in more clauses than this, is a list.
+MANY_CLAUSES = 4
 
 
 def card_html(
@@ -121,7 +123,14 @@ def _block(block: tuple[str, str]) -> str:
 
 
 def _scale(evidence: Evidence) -> str:
-    text = f"Measured at {evidence.scale}."
+    profile, _, rest = evidence.scale.partition(": ")
+    *clauses, seeds = rest.split("; ")
+    each = ""
+    if len(clauses) > MANY_CLAUSES:
+        text = f"Measured at {profile}, {seeds}, reduced against the paper as listed below."
+        each = f'<ul class="lh-soft">{"".join(f"<li>{escape(clause)}</li>" for clause in clauses)}</ul>'
+    else:
+        text = f"Measured at {evidence.scale}."
     if evidence.stale:
         text += " Results by an earlier version of the code."
     if evidence.missing:
@@ -129,7 +138,7 @@ def _scale(evidence: Evidence) -> str:
         reasons = dict.fromkeys(evidence.missing.values())
         named = {why: listed([networks[n] for n, own in evidence.missing.items() if own == why]) for why in reasons}
         text += " Not shown: " + "; ".join(f"{runs} ({why})" for why, runs in named.items()) + "."
-    return f'<p class="lh-soft">{escape(text)}</p>'
+    return f'<p class="lh-soft">{escape(text)}</p>{each}'
 
 
 def _provenance(evidence: Evidence) -> str:
