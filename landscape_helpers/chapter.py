@@ -19,6 +19,7 @@ from .claims import ledger
 from .data import check_dataset
 from .figures.card import Card, card
 from .figures.claims_table import ClaimsTable
+from .figures.figure_group import FigureGroup
 from .figures.ledger_table import LedgerTable
 from .figures.runs_table import RunsTable
 from .regression import Metrics
@@ -73,6 +74,14 @@ class Chapter:
     def claims(self) -> ClaimsTable:
         """What came out: the paper's claims with their verdicts, a row each."""
         return ClaimsTable(self._rows)
+
+    def group(self, about: str, *figure_ids: str) -> FigureGroup:
+        """Figures that repeat one statement, each folded under its title and the counts of its verdicts.
+
+        Args:
+            about: what they show, as the end of a sentence.
+        """
+        return FigureGroup(about, [self.show(figure_id) for figure_id in figure_ids])
 
     def ledger(self) -> LedgerTable:
         """The checks that were derived from the paper's figures, folded, with their verdicts."""

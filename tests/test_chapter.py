@@ -84,3 +84,10 @@ def test_claims_and_checks_are_shown_apart_and_judged_once(asked, monkeypatch):
     assert len(calls) == 1
     assert {r["kind"] for r in claims} == {"claim"} and "claim" not in {r["kind"] for r in checks}
     assert f"The {len(checks)} checks" in chapter.ledger()._repr_html_()
+
+
+def test_a_group_holds_the_cards_that_the_chapter_would_show(asked, monkeypatch):
+    monkeypatch.setattr(chapter_module, "card", lambda figure_id, live: (figure_id, live))
+    group = Chapter("GO", seeds=[3]).group("the same elsewhere", "GO-F02", "GO-F09")
+    assert group.about == "the same elsewhere"
+    assert group.cards == [("GO-F02", ("smoke", (3,))), ("GO-F09", ("smoke", (3,)))]

@@ -14,11 +14,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from landscape_helpers.catalogue import load_catalogue
-from landscape_helpers.claims import ledger
+from landscape_helpers.claims import VERDICTS, ledger
 from landscape_helpers.figures import card_html, draw, evidence
 from landscape_helpers.figures.card import Card, card
 from landscape_helpers.figures.card_checks import checks_table
 from landscape_helpers.figures.card_html import MANY_CHECKS, pictures
+from landscape_helpers.figures.figure_group import FigureGroup
 from landscape_helpers.figures.findings import Findings
 from landscape_helpers.figures.image import DPI, png, webp
 from landscape_helpers.store import Store
@@ -190,7 +191,7 @@ def test_scale_and_provenance(cnn):
 
 
 def test_the_live_part_is_folded_below_and_smaller(cnn):
-    details = cnn.html[cnn.html.index("The same figure computed") :]
+    details = cnn.html[cnn.html.index("The same figure computed for this page, at smoke scale<") :]
     assert f"smoke scale: {load_catalogue().runs['cnn'].scales['smoke'].note}; 1 seed" in details
     widths = [int(image["width"]) for image in Page(cnn.html).of("img")]
     assert widths[2] < widths[0]
@@ -375,3 +376,39 @@ def test_colours_are_rounded_and_transparency_is_kept():
     assert len(np.unique(stored[8:, :, 0])) > 30  # no bands wider than a rounding step
     flat = np.asarray(Image.open(io.BytesIO(png(image).data)))
     assert (flat[:8] == 255).all()
+
+
+def test_a_group_folds_each_figure_under_its_title_and_its_verdicts(cnn, store):
+    fill(store, "resnet34", "laptop", (0,))
+    cards = [cnn, card("GO-F09", store=store)]
+    shown = FigureGroup("gradient descent on <two> networks", cards)
+    page = Page(shown.html)
+    assert [figure["id"] for figure in page.of("figure")] == ["GO-F02", "GO-F09"]
+    lead = re.search(r"<p>(<strong>2 figures, folded.*?)</p>", shown.html)[1]
+    rows = [row["verdict"] for one in cards for row in one.shown.rows]
+    assert shown.counts == {verdict: rows.count(verdict) for verdict in VERDICTS if verdict in rows}
+    assert "on &lt;two&gt; networks" in lead and lead.count("lh-badge") == len(shown.counts)
+    for verdict, count in shown.counts.items():
+        assert f"{count} {verdict}" in lead
+    for one in cards:
+        summary = re.search(rf"<details><summary>(<strong>{one.figure.id}<.*?)</summary><figure", shown.html)[1]
+        own = [row["verdict"] for row in one.shown.rows]
+        assert one.figure.title in summary and all(f"{own.count(v)} {v}" in summary for v in own)
+    assert str(cards[1]) in str(shown) and str(shown).startswith("2 figures, folded: gradient descent on <two>")
+
+
+def test_a_group_of_figures_that_were_not_run_gives_their_one_reason_once(store):
+    figures = ["WALK-F20", "WALK-F21", "WALK-F24"]
+    shown = FigureGroup("VGG-11 on Tiny ImageNet", [card(figure, store=store) for figure in figures])
+    page, catalogue = Page(shown.html), load_catalogue()
+    assert [paragraph["id"] for paragraph in page.of("p") if "id" in paragraph] == figures
+    assert not page.of("details") and page.text.count("is asked for at paper scale only") == 1
+    assert "3 figures, not run:" in page.text
+    assert shown.counts == {"not run": sum(len(catalogue.figure(figure).checks) for figure in figures)}
+    assert all(catalogue.figure(figure).reported in page.text for figure in figures)
+
+
+def test_what_a_figure_lacks_is_what_can_be_done_about_it(store):
+    absent = FigureGroup("gradient descent", [card("GO-F02", store=store)])
+    assert "1 figure, not run:" in absent.html and "Its checks:" in absent.html
+    assert "<code>python -m landscape_helpers run GO-F02" in absent.html

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -102,6 +103,12 @@ def _number(value: float) -> str:
 def folded(summary: str, body: str) -> str:
     """What a reader unfolds, which takes no script."""
     return f"<details><summary>{summary}</summary>{body}</details>"
+
+
+def sentence(text: str) -> str:
+    """A reason as a sentence; what stands in backquotes is code."""
+    whole = escape(text[:1].upper() + text[1:]) + ("" if text.endswith(".") else ".")
+    return re.sub("`([^`]*)`", r"<code>\1</code>", whole)
 
 
 def definitions(entries: Iterable[tuple[str, str]]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -16,7 +15,7 @@ from PIL.Image import Image
 from ..catalogue import Figure, RunSpec, load_catalogue
 from ..catalogue.naming import in_words, listed
 from ..claims import VERDICTS
-from .card_checks import badge, checks_table, definitions, folded
+from .card_checks import badge, checks_table, definitions, folded, sentence
 from .card_style import STYLE
 from .evidence import Evidence
 from .image import DPI, Encoded, render, webp
@@ -40,7 +39,7 @@ def card_html(
         images: of what is shown, from :func:`pictures`.
     """
     caption = f"<strong>{escape(figure.id)} \u00b7 {escape(figure.title)}.</strong> {escape(figure.what)}"
-    empty = f'<div class="lh-empty">{badge("not run")}<br>{_sentence(reason)}</div>'
+    empty = f'<div class="lh-empty">{badge("not run")}<br>{sentence(reason)}</div>'
     picture = _pictures(shown, images) if shown and images else empty
     words, more = _findings(shown) if shown is not None else ("<p>Nothing yet.</p>", "")
     parts = [picture, f"<figcaption>{caption}</figcaption>", _three(figure, shown, words)]
@@ -185,11 +184,6 @@ def _compact(value: object) -> str:
 
 def _here(here: Evidence) -> str:
     picture = _pictures(here, pictures(here, FOLDED_DPI))
-    body = f"{picture}{''.join(_findings(here))}{checks_table(here.rows)}{_provenance(here)}"
-    return folded(f"The same figure computed for this page, at {escape(here.scale)}", body)
-
-
-def _sentence(text: str) -> str:
-    """A reason as a sentence; what stands in backquotes is code."""
-    sentence = escape(text[:1].upper() + text[1:]) + ("" if text.endswith(".") else ".")
-    return re.sub("`([^`]*)`", r"<code>\1</code>", sentence)
+    scale = f'<p class="lh-soft">{escape(f"Computed at {here.scale}.")}</p>'
+    body = f"{picture}{''.join(_findings(here))}{checks_table(here.rows)}{scale}{_provenance(here)}"
+    return folded(f"The same figure computed for this page, at {here.profile} scale", body)

@@ -1,4 +1,4 @@
-"""The style of a card: colours as variables, light unless the page says that it is dark, one column on a phone."""
+"""The style of cards and of groups of them: colours as variables, light unless the page says that it is dark."""
 
 STYLE = """
 .lh-card { --good: #00704f; --half: #8a5a00; --bad: #b3370a; --none: #5b626c; --rule: #d8dce1; --tint: #f6f7f9;
@@ -54,5 +54,29 @@ body[data-vscode-theme-kind*="dark"] .lh-card img.lh-light { display: none; }
   .lh-card td { border: 0; padding: 0.1rem 0; }
   .lh-card td[data-column]::before { content: attr(data-column) ": "; color: var(--none); }
   .lh-card dl { grid-template-columns: 1fr; }
+}
+"""
+
+# A fold is a line that can be found, ruled off from its neighbours; on paper it is unfolded.
+GROUP_STYLE = """
+.lh-group { --good: #00704f; --half: #8a5a00; --bad: #b3370a; --none: #5b626c; --rule: #d8dce1;
+  margin: 1.5rem 0; text-align: left; line-height: 1.5; }
+html[data-theme="dark"] .lh-group, body[data-jp-theme-light="false"] .lh-group,
+body[data-vscode-theme-kind*="dark"] .lh-group {
+  --good: #4cc9a0; --half: #f0b84a; --bad: #ff9166; --none: #a5adb8; --rule: #3a414b; }
+.lh-group > p { margin: 0 0 0.5rem; }
+.lh-group > details { border-top: 1px solid var(--rule); }
+.lh-group > details:last-child { border-bottom: 1px solid var(--rule); }
+.lh-group > details > summary { cursor: pointer; padding: 0.4rem 0; }
+.lh-group > details[open] > summary { border-bottom: 1px solid var(--rule); }
+.lh-group .lh-given { margin-left: 0.8rem; font-size: 0.92em; }
+.lh-group .lh-soft { color: var(--none); font-size: 0.92em; }
+.lh-group .lh-badge { font-weight: 600; white-space: nowrap; }
+.lh-group .lh-badge[data-verdict="reproduced"] { color: var(--good); }
+.lh-group .lh-badge[data-verdict="partly"] { color: var(--half); }
+.lh-group .lh-badge[data-verdict="not reproduced"] { color: var(--bad); }
+.lh-group .lh-badge[data-verdict="not run"] { color: var(--none); }
+@media print {
+  .lh-group > details::details-content { content-visibility: visible; block-size: auto; }
 }
 """
