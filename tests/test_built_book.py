@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from landscape_helpers.catalogue import load_catalogue
 from tools import check_site
 from tools.chapters import toc_pages
 
@@ -49,3 +50,9 @@ def test_every_figure_says_in_words_what_it_shows() -> None:
 def test_the_ledger_is_a_table_in_the_page() -> None:
     ledger = page("ledger")
     assert ledger.count("GO-F0") > 20 and "not run" in ledger and "reproduced" in ledger
+
+
+def test_every_figure_can_be_linked_to_whether_folded_or_not() -> None:
+    shown = {path: check_site.read_page(path).anchors for path in (SITE / "chapters").glob("*.html")}
+    anchors = set().union(*shown.values())
+    assert [figure for figure in load_catalogue().figures if figure not in anchors] == []

@@ -13,6 +13,7 @@ from tools.chapters import toc_pages
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "_build/html"
 CHAPTER = "chapters/gradient-oscillation"
+GROUPED = "chapters/walk-with-sgd"  # holds figures that are folded
 PAGES = toc_pages(ROOT / "book/_toc.yml")
 # Both are logged by the theme on every page and concern launch buttons that this book does not have.
 HARMLESS = ("THEBE_JS_URL", "invalid theme mode")
@@ -86,6 +87,18 @@ def test_the_search_finds_without_a_server(phone: BrowserContext) -> None:
     page.goto((SITE / "search.html").as_uri() + "?q=oscillation")
     page.wait_for_selector("#search-results li", timeout=10_000)
     assert page.locator("#search-results li").count() >= 1
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_a_link_to_a_folded_figure_unfolds_it(browser: Browser, script: bool) -> None:
+    context = browser.new_context(java_script_enabled=script)
+    page = context.new_page()
+    page.goto((SITE / f"{GROUPED}.html").as_uri() + "#WALK-F15")
+    figure = page.locator("#WALK-F15")
+    assert figure.is_visible() and not page.locator("#WALK-F14").is_visible()
+    box = figure.bounding_box()
+    assert box and -10 < box["y"] < 900
+    context.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
