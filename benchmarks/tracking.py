@@ -9,7 +9,7 @@ over two, which at the edge lead back to where they began. On many images few un
 with ReLU is followed on 5,000 as well, at every step only. With --power, power iteration with deflation, which the
 singularity paper uses, runs as well. Time is processor time on one thread.
 
-    python benchmarks/tracking.py [--most-images 5000] [--tol 0.01] [--power] [--json FILE]
+    python benchmarks/tracking.py [--images 200 1000 5000] [--tol 0.01] [--power] [--json FILE]
 """
 
 from __future__ import annotations
@@ -207,18 +207,24 @@ def one_network(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--most-images", type=int, default=5000, help="leave out networks on more than these")
+    sizes = sorted({images for _, _, images, _ in NETWORKS})
+    parser.add_argument("--images", type=int, nargs="+", choices=sizes, default=sizes, help="only these networks")
     parser.add_argument("--tol", type=float, default=1e-2)
     parser.add_argument("--power", action="store_true", help="also power iteration with deflation")
-    parser.add_argument("--json", type=Path, help="write the rows here")
+    parser.add_argument("--json", type=Path, help="write the rows here; those of other networks there stay")
     options = parser.parse_args()
     record: dict[str, Any] = {"torch": torch.__version__, "tol": options.tol, "networks": []}
     print(f"top {K} pairs, relative residual <= {options.tol:g}, {STOPS} stops; aim: {TARGET:.2f} of fresh")
     for name, smooth, images, spacings in NETWORKS:
-        if images <= options.most_images:
+        if images in options.images:
             found = one_network(name, smooth, images, spacings, options)
             record["networks"].append({"network": name, "images": images} | found)
     if options.json:
+        before = json.loads(options.json.read_text()) if options.json.exists() else {}
+        alike = all(before.get(name) == record[name] for name in ("torch", "tol"))
+        rows = {(row["network"], row["images"]): row for row in (before["networks"] if alike else [])}
+        rows |= {(row["network"], row["images"]): row for row in record["networks"]}
+        record["networks"] = [rows[name, images] for name, _, images, _ in NETWORKS if (name, images) in rows]
         options.json.write_text(json.dumps(record, indent=1) + "\n")
 
 
