@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from ..claims import VERDICTS
 from .evidence import Row
 
 # A verdict is a word and a mark as well as a colour.
@@ -24,6 +25,12 @@ def badge(verdict: str, count: int | None = None) -> str:
     """A verdict with its mark, and how often it was given."""
     number = "" if count is None else f"{count} "
     return f'<span class="lh-badge" data-verdict="{escape(verdict)}">{MARKS[verdict]} {number}{escape(verdict)}</span>'
+
+
+def tally(verdicts: Iterable[str]) -> dict[str, int]:
+    """How often each verdict was given, in the order of ``VERDICTS``; those that were not are left out."""
+    counts = Counter(verdicts)
+    return {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]}
 
 
 def checks_table(rows: Sequence[Row]) -> str:

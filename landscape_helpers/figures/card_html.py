@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -14,8 +13,7 @@ from PIL.Image import Image
 
 from ..catalogue import Figure, RunSpec, load_catalogue
 from ..catalogue.naming import in_words, listed
-from ..claims import VERDICTS
-from .card_checks import badge, checks_table, definitions, folded, sentence
+from .card_checks import badge, checks_table, definitions, folded, sentence, tally
 from .card_style import STYLE
 from .evidence import Evidence
 from .image import DPI, Encoded, render, webp
@@ -79,8 +77,7 @@ def _three(figure: Figure, shown: Evidence | None, measured: str) -> str:
     if shown is None:
         verdict = badge("not run")
     else:
-        counts = Counter(row["verdict"] for row in shown.rows)
-        given = [f"<li>{badge(v, counts[v])}</li>" for v in VERDICTS if counts[v]]
+        given = [f"<li>{badge(v, n)}</li>" for v, n in tally(row["verdict"] for row in shown.rows).items()]
         verdict = f"<ul>{''.join(given)}</ul>" if given else "<p>No check is decided on this figure.</p>"
     blocks = (
         ("The paper reports", f"<p>{escape(figure.reported)}</p>"),

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from html import escape
 
 from ..catalogue import load_catalogue
-from ..claims import VERDICTS
-from .card_checks import badge, folded
+from .card_checks import badge, folded, tally
 from .ledger_table import STYLE, Row, measured_html, number, remarks_html, rule_html, slug
 
 COLUMNS = ("Claim", "The paper says", "Verdict")
@@ -45,8 +43,7 @@ class ClaimsTable:
     @property
     def counts(self) -> dict[str, int]:
         """How many claims have each verdict that occurs, in the order of ``VERDICTS``."""
-        found = Counter(row["verdict"] for row in self.rows)
-        return {verdict: found[verdict] for verdict in VERDICTS if found[verdict]}
+        return tally(row["verdict"] for row in self.rows)
 
     @property
     def scale(self) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 
 from ..catalogue import PROFILES, Figure, load_catalogue
-from ..claims import VERDICTS
 from .card import Card
-from .card_checks import badge, sentence
+from .card_checks import badge, sentence, tally
 from .card_style import GROUP_STYLE
 
 
@@ -32,7 +30,7 @@ class FigureGroup:
     @property
     def counts(self) -> dict[str, int]:
         """How many checks of all figures have each verdict that was given, in the order of ``VERDICTS``."""
-        return in_order(sum((verdicts(card) for card in self.cards), Counter()))
+        return tally(verdict for card in self.cards for verdict in verdicts(card))
 
     @cached_property
     def html(self) -> str:
@@ -55,16 +53,11 @@ class FigureGroup:
         return self.html
 
 
-def verdicts(card: Card) -> Counter[str]:
-    """How many checks of one figure have which verdict; of a figure that is not shown none has been run."""
+def verdicts(card: Card) -> list[str]:
+    """The verdicts on one figure's checks; of a figure that is not shown none has been run."""
     if card.shown is None:
-        return Counter({"not run": len(card.figure.checks)})
-    return Counter(row["verdict"] for row in card.shown.rows)
-
-
-def in_order(counts: Mapping[str, int]) -> dict[str, int]:
-    """Counts that are not zero, in the order of ``VERDICTS``."""
-    return {verdict: counts[verdict] for verdict in VERDICTS if counts.get(verdict)}
+        return ["not run"] * len(card.figure.checks)
+    return [row["verdict"] for row in card.shown.rows]
 
 
 def badges(counts: Mapping[str, int]) -> str:
@@ -89,7 +82,7 @@ def _head(cards: Sequence[Card]) -> str:
 
 
 def _fold(card: Card) -> str:
-    given = badges(in_order(verdicts(card)))
+    given = badges(tally(verdicts(card)))
     summary = f'{_title(card.figure)} <span class="lh-given">{given}</span>'
     return f"<details><summary>{summary}</summary>{card.html}</details>"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,7 @@ def symmetry(found: Symmetry, note: str, colours: Theme) -> Figure:
     figure = new_figure(2.6, "One function, two sets of weights", note, colours)
     panels = (("noise as long as all the weights", found.model), ("noise scaled filter by filter", found.filters))
     for ax, (name, curves) in zip(_row(figure, 2, sharey=True), panels, strict=True):
-        for values, colour, style in zip(curves, colours.series, STYLES, strict=False):
-            ax.plot(found.at, values, color=colour, linestyle=style, linewidth=1.6)
+        _curves(ax, found.at, curves, colours)
         ax.set_yscale("log")
         ax.set_xlabel(LAMBDA)
         ax.set_title(name)
@@ -40,14 +39,13 @@ def average(found: Average, note: str, colours: Theme) -> Figure:
     figure = new_figure(2.8, "A random direction sees the average curvature", note, colours)
     left, right = _row(figure, 2)
     names = ("a random direction", "largest curvature", "most negative curvature")
-    for values, colour, style in zip(found.curves, colours.series, STYLES, strict=False):
-        left.plot(found.distance, values, color=colour, linestyle=style, linewidth=1.6)
+    _curves(left, found.distance, found.curves, colours)
     left.set_yscale("log")
     left.set_xlabel("distance from the network (units of \u03b8)")
     left.set_ylabel(LOSS)
     left.set_title("the loss along three directions of length one")
-    kinds = ((found.random, 0.0, colours.series[0]), (found.largest, 1.0, colours.series[1]))
-    for values, height, colour in (*kinds, (found.smallest, 1.0, colours.series[2])):
+    kinds = ((found.random, 0.0), (found.largest, 1.0), (found.smallest, 1.0))
+    for (values, height), colour in zip(kinds, colours.series, strict=False):
         jitter = height + 0.28 * np.linspace(-1, 1, len(values)) * (height == 0)
         right.plot(values, jitter, linestyle="none", marker="o", markersize=3.2, alpha=0.6, color=colour)
     right.axvline(found.mean, color=colours.ink, linewidth=1, linestyle=DOTTED)
@@ -69,8 +67,7 @@ def planes(found: Planes, note: str, colours: Theme) -> Figure:
     """The share of the way to every iterate that lies off each plane, over the steps."""
     figure = new_figure(2.5, "What a plane leaves out of a descent", note, colours)
     [ax] = _row(figure, 1)
-    for (_, share), colour, style in zip(found.outside.items(), colours.series, STYLES, strict=False):
-        ax.plot(found.steps, share, color=colour, linestyle=style, linewidth=1.6)
+    _curves(ax, found.steps, found.outside.values(), colours)
     ax.set_ylim(0, 1.05)
     ax.set_xlabel("step of full-batch descent")
     ax.set_ylabel("share outside the plane\n(sine of the angle to it)")
@@ -84,8 +81,7 @@ def normalised(found: tuple[np.ndarray, dict[str, np.ndarray]], note: str, colou
     at, curves = found
     figure = new_figure(2.5, "One network with BatchNorm, three functions", note, colours)
     [ax] = _row(figure, 1)
-    for values, colour, style in zip(curves.values(), colours.series, STYLES, strict=False):
-        ax.plot(at, values, color=colour, linestyle=style, linewidth=1.6)
+    _curves(ax, at, curves.values(), colours)
     ax.set_yscale("log")
     ax.set_xlabel(LAMBDA)
     ax.set_ylabel(LOSS)
@@ -109,6 +105,11 @@ def kinks(found: Kinks, note: str, colours: Theme) -> Figure:
     panels[0].set_ylabel("second difference\nin units of z\u1d40Hz (log scale)")
     add_key(figure, ([Line2D([], [], color=colours.ink, linewidth=1, linestyle=DOTTED)], ["the two agree"]))
     return figure
+
+
+def _curves(ax: Axes, x: np.ndarray, rows: Iterable[np.ndarray], colours: Theme) -> None:
+    for values, colour, style in zip(rows, colours.series, STYLES, strict=False):
+        ax.plot(x, values, color=colour, linestyle=style, linewidth=1.6)
 
 
 def _key(figure: Figure, names: list[str], colours: Theme) -> None:

@@ -104,6 +104,7 @@ class Measured:
         self._x, self._y, _, _ = images.standardised(torch.float64)
         self._x = self._x.flatten(1)
         self._classes = images.n_classes
+        self._descents: dict[str, tuple[Objective, torch.Tensor]] = {}
 
     @property
     def images(self) -> int:
@@ -191,10 +192,6 @@ class Measured:
             )
             ratio[activation] = (both - 2 * here) / LENGTHS**2 / curvature[:, None]
         return Kinks(LENGTHS, ratio)
-
-    @cached_property
-    def _descents(self) -> dict[str, tuple[Objective, torch.Tensor]]:
-        return {}
 
     def _trained(self, activation: str) -> tuple[Objective, torch.Tensor]:
         """The perceptron with this activation, and its iterates (KEPT + 1, P) from start to end."""
