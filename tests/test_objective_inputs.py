@@ -124,6 +124,40 @@ def test_a_loss_that_is_no_average_is_refused_with_micro_batches_only(loss):
         Objective(model, x, y, loss=loss, batch_size=8)
 
 
+def test_class_weights_are_refused_between_balanced_micro_batches():
+    """Each micro-batch holds every class as often, so that the weights hardly tell the micro-batches apart."""
+    x, _ = data()
+    y = torch.arange(24) % 3
+    model = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3))
+    with pytest.raises(ValueError, match=r"weighted mean over 16 single samples is .*, but on all 16 samples together"):
+        Objective(model, x[:24] / 100, y, loss=nn.CrossEntropyLoss(weight=SAMPLES.float()), batch_size=12)
+
+
+def test_one_ignored_label_in_each_micro_batch_is_refused():
+    x, y = data()
+    y[::8] = -100
+    with pytest.raises(ValueError, match="no plain average over samples"):
+        Objective(net(), x[:16], y[:16], loss=nn.CrossEntropyLoss(), batch_size=8)
+
+
+@pytest.mark.filterwarnings("error")
+def test_single_samples_that_tell_nothing_are_no_fault():
+    """A loss that needs several samples, and one that drops axes, are averages all the same."""
+    x, y = data()
+
+    def several(out, labels):
+        assert len(labels) > 1
+        return F.cross_entropy(out, labels)
+
+    def squeezed(out, values):
+        return F.mse_loss(out.squeeze(), values)
+
+    cases = ((net(), y[:16], several), (nn.Linear(6, 1).double(), x[:16, 0], squeezed))
+    for model, targets, loss in cases:
+        objective = Objective(model, x[:16], targets, loss=loss, batch_size=8)
+        assert objective.loss(objective.theta) == pytest.approx(loss(model(x[:16]), targets).item(), rel=1e-12)
+
+
 def test_ignored_labels_are_refused_with_micro_batches():
     x, y = data()
     y[:8] = -100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,10 +10,12 @@ import torch
 from torch import nn
 
 from .arguments import LossFunction
-from .evaluation import outputs_of, value_of
+from .evaluation import EvaluationError, outputs_of, value_of
 from .isolation import undisturbed
+from .wording import described
 
 Batches = Sequence[tuple[torch.Tensor, torch.Tensor]]
+SINGLE = 8  # samples of each of two micro-batches that are looked at one by one
 
 
 def check_single(model: nn.Module, x: torch.Tensor, n: int, batch_size: int) -> None:
@@ -45,38 +48,72 @@ def _normalises_batches(model: nn.Module) -> bool:
 
 
 def check_average(model: nn.Module, loss: LossFunction, batches: Batches) -> None:
-    """Refuse a loss whose value on two micro-batches together is not the weighted mean of its values on each.
+    """Refuse a loss whose value on samples together is not the weighted mean of its values on their parts.
 
-    The first and the last are compared, which differ most where the samples are sorted. Their outputs are joined, so
-    that BatchNorm, which sees each micro-batch by itself, does not count as a fault of the loss. Where they cannot
-    be joined along the first axis, the model is evaluated on both at once.
+    The parts are the first and the last micro-batch, which differ most where the samples are sorted; and then some of
+    their samples one by one, for between balanced micro-batches the weights of classes, say, make hardly a difference.
+    Outputs are joined, so that BatchNorm, which sees each micro-batch by itself, does not count as a fault of the loss.
+    Where they cannot be joined along the first axis, the model is evaluated on both micro-batches at once.
     """
-    (x1, y1), (x2, y2) = batches[0], batches[-1]
-    pieces = [outputs_of(model, x) for x in (x1, x2)]
-    parts = [value_of(loss, piece, y) for piece, y in zip(pieces, (y1, y2), strict=True)]
-    a, b = (float(part) for part in parts)
-    mean = (len(x1) * a + len(x2) * b) / (len(x1) + len(x2))
-    ways: list[Callable[[], Any]] = [lambda: _joined(pieces)]
+    ends = (batches[0], batches[-1])
+    parts = [(outputs_of(model, x), y) for x, y in ends]
+    together: list[Callable[[], Any]] = [lambda: _joined([outputs for outputs, _ in parts])]
     if not _normalises_batches(model):
-        ways.append(lambda: model(torch.cat([x1, x2])))
+        together.append(lambda: model(torch.cat([x for x, _ in ends])))
+    _compare(loss, parts, together, "two micro-batches")
+
+    with warnings.catch_warnings():  # of broadcasting, where a loss drops axes of length one
+        warnings.simplefilter("ignore")
+        _compare_singles(loss, parts)
+
+
+def _compare_singles(loss: LossFunction, parts: Sequence[tuple[Any, torch.Tensor]]) -> None:
+    try:
+        singles = [
+            (_row(outputs, i, len(y)), y[i : i + 1]) for outputs, y in parts for i in range(min(SINGLE, len(y)))
+        ]
+        _compare(loss, singles, [lambda: _joined([row for row, _ in singles])], f"{len(singles)} single samples")
+    except (EvaluationError, TypeError):
+        return  # outputs that are not one row a sample, or a loss that needs several: single samples tell nothing
+
+
+def _compare(
+    loss: LossFunction, parts: Sequence[tuple[Any, torch.Tensor]], together: Sequence[Callable[[], Any]], what: str
+) -> None:
+    """Raise unless the loss on the parts (outputs, y) together, in one of the ways to join them, is their mean."""
+    values = [value_of(loss, outputs, y) for outputs, y in parts]
+    counts = [len(y) for _, y in parts]
+    mean = sum(count * float(value) for count, value in zip(counts, values, strict=True)) / sum(counts)
+    largest = max(abs(float(value)) for value in values)
     whole = None
-    for way in ways:
+    for way in together:
         try:
-            value = float(loss(way(), torch.cat([y1, y2])))
+            value = float(loss(way(), torch.cat([y for _, y in parts])))
         except Exception:
             continue  # this way of joining tells nothing
         # Signed terms cancel and sums round: only what is far beyond rounding counts.
-        tolerance = torch.finfo(parts[0].dtype).eps ** 0.5 * max(abs(a), abs(b), abs(value))
+        tolerance = torch.finfo(values[0].dtype).eps ** 0.5 * max(largest, abs(value))
         if abs(value - mean) <= tolerance or not abs(value) < float("inf"):
             return
         whole = value
     if whole is not None:
         raise ValueError(
-            f"the loss is no plain average over samples: {a:.6g} and {b:.6g} on two micro-batches ({len(x1)} and "
-            f"{len(x2)} samples, {mean:.6g} by the weighted mean), but {whole:.6g} on both together, so that its value "
-            "would depend on batch_size: pass batch_size=None, or a loss that averages (reduction='mean' without class "
-            "weights, or reduction='sum' divided by len(targets))"
+            f"the loss is no plain average over samples: its weighted mean over {what} is {mean:.6g}, but on all "
+            f"{sum(counts)} samples together it is {whole:.6g}, so that its value would depend on batch_size: pass "
+            "batch_size=None, or a loss that averages (reduction='mean' without class weights, or reduction='sum' "
+            "divided by len(targets))"
         )
+
+
+def _row(outputs: Any, i: int, n: int) -> Any:
+    """The outputs of sample i of n."""
+    if isinstance(outputs, torch.Tensor) and outputs.dim() and len(outputs) == n:
+        return outputs[i : i + 1]
+    if isinstance(outputs, Mapping):
+        return {name: _row(value, i, n) for name, value in outputs.items()}
+    if type(outputs) in (tuple, list):
+        return type(outputs)(_row(value, i, n) for value in outputs)
+    raise TypeError(f"outputs {described(outputs)} are not one row a sample")
 
 
 def _joined(pieces: Sequence[Any]) -> Any:
