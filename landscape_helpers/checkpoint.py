@@ -103,16 +103,16 @@ class Checkpoint:
         self._started -= float(own["seconds"])
         return {name: values for name, values in saved.items() if not name.startswith(f"{OWN}/")}
 
-    def refuse_fewer(self, done: int, steps: int | None) -> None:
-        """Refuse to go on from a state that lies beyond the last step asked for.
+    def refuse(self, beyond: bool, stands: str, asked: str) -> None:
+        """Do not go on from a state that lies beyond the end asked for.
 
         Raises:
-            ValueError: ``done`` steps have been made, and fewer are wanted.
+            ValueError: it does.
         """
-        if self._file is not None and steps is not None and done > steps:
+        if self._file is not None and beyond:
             raise ValueError(
-                f"{self._file.path} stands at step {done}, beyond the steps={steps} asked for: ask for at least "
-                f"{done}, delete it or choose another file"
+                f"{self._file.path} stands at {stands}, beyond the {asked} asked for: ask for at least as much, delete "
+                "it or choose another file"
             )
 
     def clear(self) -> None:

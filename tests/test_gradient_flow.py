@@ -167,6 +167,9 @@ def test_a_foreign_checkpoint_is_refused(tmp_path):
 
     with pytest.raises(ValueError, match=r"stands at step .*, beyond the steps=1 asked for"):
         gradient_flow(objective, objective.theta, steps=1, checkpoint=file, progress=overrun)
+    with pytest.raises(ValueError, match=r"stands at time 0\.002, beyond the time=0\.001 asked for"):
+        gradient_flow(objective, objective.theta, time=0.001, checkpoint=file)
+    assert gradient_flow(objective, objective.theta, time=0.002, checkpoint=file).steps == 2
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ import xarray
 
 from ..layers import Layer
 from ..objective import Objective
-from .probe import Step
+from .probe import Step, at_least_single
 
 
 def windowed_mean(correlation: np.ndarray, window: int = 5) -> np.ndarray:
@@ -82,7 +82,7 @@ class GradientCorrelation:
         self._latest: _Cut | None = None
 
     def observe(self, step: Step) -> None:
-        g, before = step.gradient, step.past[0] if step.past else None
+        g, before = at_least_single(step.gradient), at_least_single(step.past[0]) if step.past else None
         if before is None or not self._on_cpu:
             self._rows.extend(_inner_products(g, before, self._layers))
         else:
@@ -94,7 +94,8 @@ class GradientCorrelation:
             self._rows.extend(dots if math.isfinite(sum(dots)) else _inner_products(g, before, self._layers))
         first = step.index - self.window + 1
         if first in self.matrices_at:
-            self._matrices[first] = _cosines([*reversed(step.past[: self.window - 1]), step.gradient])
+            window = [*reversed(step.past[: self.window - 1]), step.gradient]
+            self._matrices[first] = _cosines([at_least_single(gradient) for gradient in window])
 
     def result(self) -> xarray.Dataset:
         L = len(self._layers)
@@ -156,8 +157,7 @@ class _Cut:
 
     def __init__(self, gradient: torch.Tensor, layers: Sequence[Layer]) -> None:
         self.gradient = gradient
-        # Squares of 16-bit numbers leave their range at once, and NumPy has no bfloat16.
-        self.whole: np.ndarray = (gradient if gradient.dtype.itemsize >= 4 else gradient.float()).numpy()
+        self.whole: np.ndarray = gradient.numpy()
         self.parts = [layer.of(self.whole) for layer in layers]
 
     def dots(self, before: _Cut) -> list[float]:
@@ -175,8 +175,6 @@ class _Cut:
 
 def _inner_products(g: torch.Tensor, before: torch.Tensor | None, layers: Sequence[Layer]) -> list[float]:
     """[<g, before>, |g|^2, <g, before> of each layer ..., |g|^2 of each layer ...], 2 + 2 L numbers."""
-    if g.dtype.itemsize < 4:
-        return _inner_products(g.float(), None if before is None else before.float(), layers)
     other = torch.full_like(g, torch.nan) if before is None else before
     if g.device.type == "cpu":
         values = np.array(_Cut(g, layers).dots(_Cut(other, layers)))
@@ -200,8 +198,6 @@ def _normalise(dot: np.ndarray, norm: np.ndarray) -> np.ndarray:
 
 
 def _cosines(gradients: Sequence[torch.Tensor]) -> np.ndarray:
-    if gradients[0].dtype.itemsize < 4:
-        gradients = [g.float() for g in gradients]
     gram = torch.stack([torch.stack([a @ b for b in gradients]) for a in gradients]).double().cpu().numpy()
     norms = np.sqrt(np.diag(gram))
     return np.clip(gram / np.outer(norms, norms), -1.0, 1.0)

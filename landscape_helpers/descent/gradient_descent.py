@@ -3,7 +3,6 @@ r"""Full-batch gradient descent, :math:`\theta_{k+1}=\theta_k-\eta\nabla\mathcal
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,11 @@ import numpy as np
 import torch
 import xarray
 
-from ..checkpoint import Checkpoint, array, nest, unnest
+from ..checkpoint import Checkpoint, array
 from ..identity import Identity
 from ..objective import Objective
-from .probe import Probe, Step, merged, settings_of
+from .probe import Probe
+from .probes import Probes
 
 Progress = Callable[[int, int, float], None]
 
@@ -62,8 +62,8 @@ def gradient_descent(
         theta: the start (P,); left as it is.
         lr: the learning rate :math:`\eta`, finite and above 0.
         steps: K, the number of updates, at least 0.
-        probes: what to measure, in this order; :func:`~landscape_helpers.descent.probe.merged` says how their results
-            share the record.
+        probes: what to measure, in this order; :meth:`~landscape_helpers.descent.probes.Probes.record` says how their
+            results share the record.
         stop_loss: end once the loss is below this.
         checkpoint: a file in which to save state. Where it exists, the trajectory goes on from it and ends with the
             record it would have had without the interruption; it is deleted at the end.
@@ -82,18 +82,18 @@ def gradient_descent(
         raise ValueError(f"theta must have shape ({objective.parameters},), got {tuple(theta.shape)}")
 
     theta = theta.detach().to(objective.device, objective.dtype, copy=True)
-    for probe in probes:
-        probe.begin(objective)
+    watching = Probes(probes, objective)
     kind = "trajectory (start, rate, micro-batches, BatchNorm policy or probes differ)"
-    identity = Identity(kind, objective, [theta], (float(lr), settings_of(probes)))
+    identity = Identity(kind, objective, [theta], (float(lr), watching.settings))
     file = Checkpoint(checkpoint, checkpoint_every, identity)
     losses: list[float] = []
-    past: deque[torch.Tensor] = deque(maxlen=max((p.history for p in probes), default=0))
     if (saved := file.load()) is not None:
-        file.refuse_fewer(len(saved["losses"]), steps)
-        theta = _resume(saved, objective, probes, losses, past)
+        losses.extend(saved["losses"].tolist())
+        file.refuse(len(losses) > steps, f"step {len(losses)}", f"steps={steps}")
+        theta = torch.as_tensor(saved["theta"]).to(theta)
+        watching.restore(saved)
 
-    previous, spare = theta, torch.empty_like(theta)
+    previous, spare = theta, None
     status = "completed"
     for k in range(len(losses), steps + 1):
         loss, gradient = objective.loss_and_gradient(theta, out=spare)
@@ -101,9 +101,7 @@ def gradient_descent(
             status, theta = f"loss became non-finite at step {k}", previous
             break
         losses.append(loss)
-        step = Step(k, theta, loss, gradient, tuple(past))
-        for probe in probes:
-            probe.observe(step)
+        watching.observe(k, theta, loss, gradient)
         if progress is not None:
             progress(k, steps, loss)
         if stop_loss is not None and loss < stop_loss:
@@ -113,48 +111,18 @@ def gradient_descent(
             break
         previous = theta
         theta = torch.add(theta, gradient, alpha=-lr)
-        # The gradient that falls out of the history, this one if none is kept, gives its storage to the next.
-        if past.maxlen:
-            spare = past.pop() if len(past) == past.maxlen else torch.empty_like(theta)
-            past.appendleft(gradient)
+        spare = watching.remember(gradient)
         if file.due():
-            file.save(_state(theta, losses, past, probes))
+            file.save({"theta": array(theta), "losses": np.array(losses), **watching.state()})
     file.clear()
-    return Descent(_record(losses, probes, lr, status), theta, status, len(losses) - 1, file.seconds)
+    record = watching.record(record_of_losses(losses, "full-batch step"))
+    record = record.assign_attrs(learning_rate=lr, status=status)
+    return Descent(record, theta, status, len(losses) - 1, file.seconds)
 
 
-def _record(losses: list[float], probes: Sequence[Probe], lr: float, status: str) -> xarray.Dataset:
-    loss = xarray.Dataset(
+def record_of_losses(losses: Sequence[float], step: str) -> xarray.Dataset:
+    """``loss`` over ``step``, which counts what ``step`` names."""
+    return xarray.Dataset(
         {"loss": ("step", np.array(losses), {"units": "nat", "long_name": "training loss"})},
-        coords={"step": ("step", np.arange(len(losses)), {"long_name": "full-batch step"})},
+        coords={"step": ("step", np.arange(len(losses)), {"long_name": step})},
     )
-    return merged(loss, probes).assign_attrs(learning_rate=lr, status=status)
-
-
-def _state(
-    theta: torch.Tensor,
-    losses: list[float],
-    past: Sequence[torch.Tensor],
-    probes: Sequence[Probe],
-) -> dict[str, np.ndarray]:
-    arrays = {"theta": array(theta), "losses": np.array(losses)}
-    arrays |= {f"past/{i}": array(g) for i, g in enumerate(past)}
-    for i, probe in enumerate(probes):
-        arrays |= nest(f"probe{i}", probe.state())
-    return arrays
-
-
-def _resume(
-    saved: dict[str, np.ndarray],
-    objective: Objective,
-    probes: Sequence[Probe],
-    losses: list[float],
-    past: deque[torch.Tensor],
-) -> torch.Tensor:
-    losses.extend(saved["losses"].tolist())
-    theta = torch.as_tensor(saved["theta"]).to(objective.device, objective.dtype)
-    gradients = unnest("past", saved)
-    past.extend(torch.as_tensor(gradients[str(i)]).to(theta) for i in range(len(gradients)))
-    for i, probe in enumerate(probes):
-        probe.restore(unnest(f"probe{i}", saved))
-    return theta

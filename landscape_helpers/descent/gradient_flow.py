@@ -101,7 +101,7 @@ def gradient_flow(
 
     Raises:
         ValueError: a number out of range, an unknown method, no end to the flow, or a checkpoint of another flow,
-            other data or another loss, or with more steps behind it; all before any work.
+            other data or another loss, or with more steps or time behind it; all before any work.
     """
     _check(objective, theta, cap, c, time, stop_loss, steps, method, lambda_every, snapshot_every)
     theta = theta.detach().to(objective.device, objective.dtype, copy=True)
@@ -114,8 +114,9 @@ def gradient_flow(
     peaks = [Peak(-1, -math.inf, theta.clone()) for _ in range(2)]
     if (saved := file.load()) is not None:
         theta, *tops = (torch.as_tensor(saved[n]).to(theta) for n in ("theta", "peak0", "peak1"))
-        file.refuse_fewer(len(saved["rows"]), steps)
         rows, (t, lambda_1) = saved["rows"].tolist(), saved["now"].tolist()
+        file.refuse(steps is not None and len(rows) > steps, f"step {len(rows)}", f"steps={steps}")
+        file.refuse(time is not None and rows[-1][0] >= time, f"time {t:g}", f"time={time}")
         peaks = [Peak(int(n), float(v), top) for (n, v), top in zip(saved["peaks"], tops, strict=True)]
         tracker.restore(unnest("tracker", saved))
 

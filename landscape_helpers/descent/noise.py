@@ -16,6 +16,7 @@ from torch.func import functional_call, grad, vmap
 
 from ..layers import trainable_parameters
 from ..objective import Objective
+from ..objective_checks.evaluation import explained
 from ..resources import SAMPLE_GRADIENTS
 from ..slices.batchnorm import Statistics, batchnorm_modules, fixed, normalising, recording
 
@@ -128,19 +129,17 @@ def _sample_gradients(
 def _one_by_one(
     objective: Objective, names: list[str], x: torch.Tensor, y: torch.Tensor, statistics: list[Statistics]
 ) -> dict[str, torch.Tensor]:
+    def refused(said: str) -> str:
+        return (
+            f"{type(objective.model).__name__} or its loss does not take a single sample ({said}), whose gradient the "
+            "variance is made of: use a model that takes any number of samples"
+        )
+
     weights = objective.weights
     rows: list[list[torch.Tensor]] = [[] for _ in names]
     for i in range(len(x)):
-        try:
-            with torch.enable_grad(), normalising(objective.model, fixed(statistics)):
-                value = objective.loss_function(objective.model(x[i : i + 1]), y[i : i + 1])
-        except torch.cuda.OutOfMemoryError:
-            raise
-        except Exception as error:
-            raise ValueError(
-                f"{type(objective.model).__name__} or its loss does not take a single sample ({error}), whose gradient "
-                "the variance is made of: use a model that takes any number of samples"
-            ) from error
+        with explained(refused), torch.enable_grad(), normalising(objective.model, fixed(statistics)):
+            value = objective.loss_function(objective.model(x[i : i + 1]), y[i : i + 1])
         pieces = torch.autograd.grad(value, weights, allow_unused=True)
         for row, piece, weight in zip(rows, pieces, weights, strict=True):
             row.append(torch.zeros_like(weight) if piece is None else piece)

@@ -34,6 +34,11 @@ class Step:
     whole: bool = True
 
 
+def at_least_single(vector: torch.Tensor) -> torch.Tensor:
+    """The vector, widened from 16 bits: squares of such numbers leave their range, and NumPy has no bfloat16."""
+    return vector if vector.dtype.itemsize >= 4 else vector.float()
+
+
 class Probe(Protocol):
     """Something that watches a trajectory.
 
@@ -58,30 +63,3 @@ class Probe(Protocol):
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Take over what :meth:`state` returned; called after :meth:`begin`."""
-
-
-def settings_of(probes: Sequence[Probe]) -> list[tuple[object, ...]]:
-    """What tells the probes of two trajectories apart."""
-    return [(type(probe).__name__, probe.history, getattr(probe, "settings", ())) for probe in probes]
-
-
-def merged(record: xarray.Dataset, probes: Sequence[Probe]) -> xarray.Dataset:
-    """A trajectory's record together with what its probes measured.
-
-    Two probes may give one name to the same numbers. Where they give it to different ones, such as the products that
-    each has spent, the later probe's names end in its place among the probes (``products_1``; places count from 0):
-    what was measured in hours must not be lost for a name.
-    """
-    results = [probe.result() for probe in probes]
-    try:
-        return xarray.merge([record, *results], join="outer", compat="no_conflicts")
-    except ValueError:  # of xarray, for variables, coordinates or lengths that contradict each other
-        pass
-    for i, result in enumerate(results):
-        try:
-            record = xarray.merge([record, result], join="outer", compat="no_conflicts")
-        except ValueError:
-            names = {*result.variables, *result.dims} - {"step", "layer"}
-            apart = result.rename({name: f"{name}_{i}" for name in names})
-            record = xarray.merge([record, apart], join="outer", compat="no_conflicts")
-    return record

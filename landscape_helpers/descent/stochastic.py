@@ -3,7 +3,6 @@ r"""Stochastic gradient descent on mini-batches in a seeded order."""
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,8 @@ from ..checkpoint import Checkpoint, array, nest, unnest
 from ..identity import Identity
 from ..objective import Objective
 from .noise import IsotropicNoise
-from .probe import Probe, Step, merged, settings_of
+from .probe import Probe
+from .probes import Probes
 from .schedules import Schedule
 from .training_plan import Draws, Plan, plan_training
 
@@ -96,8 +96,8 @@ def sgd(
         keep: epochs after which theta is kept, 0 for the start.
         probes: what to measure at :math:`\theta_0,\dots,\theta_K`, in this order. They see the loss and gradient of
             the batch that the step takes, with noise and without momentum and weight decay; at K those of the batch
-            that would be taken next. :func:`~landscape_helpers.descent.probe.merged` says how their results share the
-            record.
+            that would be taken next. :meth:`~landscape_helpers.descent.probes.Probes.record` says how their results
+            share the record.
         noise: :math:`\xi_t`, added to every gradient; none by default.
         stop_loss: end after an epoch whose mean loss is below this.
         checkpoint: a file in which to save state; where it exists, training goes on from it and ends where it would
@@ -116,39 +116,35 @@ def sgd(
     draw = Draws(objective, plan)
     theta = theta.detach().to(objective.device, objective.dtype, copy=True)
     kind = "training run (start, settings, micro-batches, BatchNorm policy or probes differ)"
-    identity = Identity(kind, objective, [theta], (plan.settings(), settings_of(probes)))
+    watching = Probes(probes, objective)
+    identity = Identity(kind, objective, [theta], (plan.settings(), watching.settings))
     file = Checkpoint(checkpoint, checkpoint_every, identity)
-    for probe in probes:
-        probe.begin(objective)
-    run = _Run(theta, torch.zeros_like(theta), theta.clone(), deque(maxlen=max((p.history for p in probes), default=0)))
+    run = _Run(theta, torch.zeros_like(theta), theta.clone())
     if 0 in keep:
         run.kept[0] = theta.clone()
     if (saved := file.load()) is not None:
         run.restore(saved, theta)
-        for i, probe in enumerate(probes):
-            probe.restore(unnest(f"probe{i}", saved))
+        watching.restore(saved)
 
     epochs_in_all = math.ceil(plan.updates / plan.per_epoch)
     status, last = run.finished(plan), plan.updates
     while True:
         t, (epoch, j) = run.step, divmod(run.step, plan.per_epoch)
         ended = t == last or status is not None
-        if ended and not probes:
+        if ended and not watching:
             break
         loss, gradient, count = draw(t, run.theta)
-        if not (math.isfinite(loss) and (not probes or bool(torch.isfinite(gradient.sum())))):
+        if not (math.isfinite(loss) and (not watching or bool(torch.isfinite(gradient.sum())))):
             status, run.theta = f"loss became non-finite in epoch {epoch + 1} (step {t})", run.before
             break
         run.batch_losses.append(loss)
-        if probes:
-            observed = Step(t, run.theta, loss, gradient, tuple(run.past), draw.whole)
-            for probe in probes:
-                probe.observe(observed)
+        watching.observe(t, run.theta, loss, gradient, draw.whole)
         if ended:
             break
         if j == 0:
             run.before, run.total = run.theta.clone(), 0.0
         run.total += loss * count
+        watching.remember(gradient)
         run.update(gradient, plan)
         if j + 1 == plan.per_epoch:
             if not bool(torch.isfinite(run.theta.sum())):
@@ -160,14 +156,11 @@ def sgd(
             if progress is not None:
                 progress(epoch + 1, epochs_in_all, run.losses[-1])
             status = run.finished(plan)
-        if file.due() and (probes or run.step < last):
-            state = run.state()
-            for i, probe in enumerate(probes):
-                state |= nest(f"probe{i}", probe.state())
-            file.save(state)
+        if file.due() and (watching or run.step < last):
+            file.save(run.state() | watching.state())
     file.clear()
     status = status or "completed"
-    record = _record(run, plan, probes, status)
+    record = _record(run, plan, watching, status)
     return StochasticDescent(run.kept, np.array(run.losses), run.theta, status, file.seconds, record, run.step)
 
 
@@ -178,7 +171,6 @@ class _Run:
     theta: torch.Tensor
     velocity: torch.Tensor
     before: torch.Tensor  # at the start of the epoch
-    past: deque[torch.Tensor]
     step: int = 0
     total: float = 0.0  # of the epoch's losses so far
     kept: dict[int, torch.Tensor] = field(default_factory=dict)
@@ -187,8 +179,6 @@ class _Run:
 
     def update(self, gradient: torch.Tensor, plan: Plan) -> None:
         """Take the step: theta changes in place, the gradient stays as it is."""
-        if self.past.maxlen:
-            self.past.appendleft(gradient)
         if plan.weight_decay:
             gradient = gradient.add(self.theta, alpha=plan.weight_decay)
         self.velocity.mul_(plan.momentum).add_(gradient)
@@ -204,8 +194,7 @@ class _Run:
     def state(self) -> dict[str, np.ndarray]:
         arrays = {name: array(getattr(self, name)) for name in ("theta", "velocity", "before")}
         arrays |= {name: np.array(getattr(self, name)) for name in ("step", "total", "losses", "batch_losses")}
-        arrays |= nest("kept", {str(e): array(t) for e, t in self.kept.items()})
-        return arrays | nest("past", {str(i): array(g) for i, g in enumerate(self.past)})
+        return arrays | nest("kept", {str(e): array(t) for e, t in self.kept.items()})
 
     def restore(self, saved: dict[str, np.ndarray], like: torch.Tensor) -> None:
         def tensor(values: np.ndarray) -> torch.Tensor:
@@ -215,13 +204,11 @@ class _Run:
         self.step, self.total = int(saved["step"]), float(saved["total"])
         self.losses, self.batch_losses = saved["losses"].tolist(), saved["batch_losses"].tolist()
         self.kept = {int(e): tensor(t) for e, t in unnest("kept", saved).items()}
-        past = unnest("past", saved)
-        self.past.extend(tensor(past[str(i)]) for i in range(len(past)))
 
 
-def _record(run: _Run, plan: Plan, probes: Sequence[Probe], status: str) -> xarray.Dataset:
+def _record(run: _Run, plan: Plan, watching: Probes, status: str) -> xarray.Dataset:
     failed = status.startswith("loss became")
-    losses = np.array([*run.batch_losses, *([] if probes or failed else [np.nan])])
+    losses = np.array([*run.batch_losses, *([] if watching or failed else [np.nan])])
     points = len(losses)
     rates = np.array([plan.rate(t) if t < run.step else np.nan for t in range(points)])
     base = xarray.Dataset(
@@ -231,5 +218,5 @@ def _record(run: _Run, plan: Plan, probes: Sequence[Probe], status: str) -> xarr
         },
         coords={"step": ("step", np.arange(points), {"long_name": "updates before"})},
     )
-    return merged(base, probes).assign_attrs(learning_rate=plan.lr, status=status)
+    return watching.record(base).assign_attrs(learning_rate=plan.lr, status=status)
 

@@ -12,7 +12,7 @@ import xarray
 
 from ..checkpoint import array as as_array
 from ..objective import Objective
-from .probe import Step
+from .probe import Step, at_least_single
 
 _COLUMNS = 4
 
@@ -75,8 +75,7 @@ class Travel:
 
 
 def _dot(a: torch.Tensor, b: torch.Tensor) -> float:
-    if a.dtype.itemsize < 4:
-        return _dot(a.float(), b.float())  # NumPy has no bfloat16, and squares of 16-bit numbers leave their range
+    a, b = at_least_single(a), at_least_single(b)
     # In main memory NumPy's dot product, the one that GradientCorrelation takes: the two record equal norms.
     value = float(np.vdot(a.numpy(), b.numpy())) if a.device.type == "cpu" else float(torch.dot(a, b))
     # A diverging run's vectors multiply to more than single precision holds.

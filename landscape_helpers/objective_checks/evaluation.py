@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,18 +18,31 @@ class EvaluationError(ValueError):
     """The model or the loss raised an error on the samples; it is this one's cause."""
 
 
-def outputs_of(model: nn.Module, x: torch.Tensor) -> Any:
-    """The outputs on x, which must be left as it is."""
-    before = version(x)
+@contextmanager
+def explained(message: Callable[[str], str]) -> Iterator[None]:
+    """Around a call of the caller's model or loss: what it raises is told by ``message``, which gets its first line.
+
+    Memory that is not there is no fault of theirs: that error passes.
+
+    Raises:
+        EvaluationError: anything else was raised.
+    """
     try:
-        outputs = model(x)
+        yield
     except torch.cuda.OutOfMemoryError:
         raise
     except Exception as error:
-        raise EvaluationError(
-            f"{type(model).__name__} cannot be evaluated on x {described(x)} ({first_line(error)}): give x the shape "
-            "and dtype that its forward pass takes"
-        ) from error
+        raise EvaluationError(message(first_line(error))) from error
+
+
+def outputs_of(model: nn.Module, x: torch.Tensor) -> Any:
+    """The outputs on x, which must be left as it is."""
+    before = version(x)
+    with explained(
+        lambda said: f"{type(model).__name__} cannot be evaluated on x {described(x)} ({said}): give x the shape and "
+        "dtype that its forward pass takes"
+    ):
+        outputs = model(x)
     check_unwritten(model, version(x) == before)
     return outputs
 
@@ -35,15 +50,11 @@ def outputs_of(model: nn.Module, x: torch.Tensor) -> Any:
 def value_of(loss: LossFunction, outputs: Any, y: torch.Tensor) -> torch.Tensor:
     """The loss as a tensor of one number; y must be left as it is."""
     before = version(y)
-    try:
+    with explained(
+        lambda said: f"the loss cannot be evaluated on outputs {described(outputs)} and y {described(y)} ({said}): "
+        "give y the shape and dtype that the loss takes"
+    ):
         value = loss(outputs, y)
-    except torch.cuda.OutOfMemoryError:
-        raise
-    except Exception as error:
-        raise EvaluationError(
-            f"the loss cannot be evaluated on outputs {described(outputs)} and y {described(y)} ({first_line(error)}): "
-            "give y the shape and dtype that the loss takes"
-        ) from error
     if not isinstance(value, torch.Tensor) or value.numel() != 1 or not value.is_floating_point():
         raise ValueError(
             f"the loss must return one floating-point number as a tensor, got {described(value)}: average over the "
