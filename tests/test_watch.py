@@ -1,0 +1,138 @@
+"""A watch over somebody else's training: it sees what a descent of ours sees, and the training does not notice."""
+
+import numpy as np
+import pytest
+import torch
+import xarray
+from torch import nn
+
+from landscape_helpers.descent import GradientCorrelation, Sharpness, StepLosses, Telemetry, Travel, gradient_descent
+from landscape_helpers.objective import Objective
+from landscape_helpers.watch import Watch
+
+
+def model_of(dropout: float = 0.0, dtype: torch.dtype = torch.float64) -> nn.Module:
+    torch.manual_seed(0)
+    layers = [nn.Linear(8, 10), nn.BatchNorm1d(10), nn.Tanh(), nn.Dropout(dropout), nn.Linear(10, 3)]
+    return nn.Sequential(*layers).to(dtype)
+
+
+def data(n: int = 60) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(n, 8, generator=generator), torch.randint(0, 3, (n,), generator=generator)
+
+
+def probes() -> list:
+    return [
+        GradientCorrelation(3, [2]),
+        Sharpness(2, tol=1e-6),
+        Travel(),
+        StepLosses([(1, 4)], 3),
+        Telemetry(0.5, every=4, top=2, k=3),
+    ]
+
+
+def train(model: nn.Module, optimiser: torch.optim.Optimizer, updates: int, watch: Watch | None = None) -> None:
+    x, y = data()
+    for _ in range(updates):
+        if watch is not None:
+            watch.look(model)
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(model(x.double()), y).backward()
+        optimiser.step()
+
+
+def test_sees_what_a_descent_sees():
+    """Full-batch descent by torch's own optimiser, watched, and ours with the same probes: one record."""
+    model = model_of()
+    objective = Objective(model, *data())
+    watch = Watch(objective, probes())
+    train(model, torch.optim.SGD(model.parameters(), lr=0.5), 9, watch)
+    expected = gradient_descent(objective, objective.theta, 0.5, 8, probes()).record
+    record = watch.record()
+    assert record.attrs["status"] == "watching"
+    assert set(record.variables) == set(expected.variables)
+    for name in expected.data_vars:
+        if not name.startswith("products"):
+            np.testing.assert_allclose(record[name], expected[name], rtol=1e-7, atol=1e-9, err_msg=name)
+
+
+def test_the_training_does_not_notice():
+    """Weights, running statistics and torch's random numbers are, bit for bit, those of the training unwatched."""
+    ends = []
+    for watched in (False, True):
+        model = model_of(dropout=0.3)
+        watch = Watch(Objective(model, *data()), probes()) if watched else None
+        torch.manual_seed(5)
+        train(model, torch.optim.Adam(model.parameters(), lr=0.01), 7, watch)
+        ends.append([*model.state_dict().values(), torch.get_rng_state(), *(p.grad for p in model.parameters())])
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_goes_on_in_another_process(tmp_path, dtype):
+    """Saved with the user's own checkpoint, and read back without pickle: the record of an uninterrupted watch."""
+    points = [model_of(dtype=torch.float64).state_dict()]
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(6):
+        points.append({k: v + 0.1 * torch.randn(v.shape, generator=generator) for k, v in points[-1].items()})
+    chosen = [GradientCorrelation(3, [2]), Travel(), StepLosses([(1, 4)], 3)]
+    chosen = chosen if dtype == torch.bfloat16 else probes()
+    objective = Objective(model_of(dtype=dtype), *data())
+    whole = Watch(objective, chosen)
+    for point in points:
+        whole.look(point)
+    expected = whole.record()
+
+    for stop in range(len(points)):
+        first = Watch(objective, chosen)
+        for point in points[:stop]:
+            first.look(point)
+        torch.save({"watch": first.state_dict()}, tmp_path / "run.pt")
+        second = Watch(Objective(model_of(dtype=dtype), *data()), chosen)
+        second.load_state_dict(torch.load(tmp_path / "run.pt", weights_only=True)["watch"])
+        for point in points[stop:]:
+            second.look(point)
+        xarray.testing.assert_identical(second.record(), expected)
+
+
+def test_a_state_of_something_else_is_refused():
+    x, y = data()
+    state = Watch(Objective(model_of(), x, y), [Travel()]).state_dict()
+    for other in (Watch(Objective(model_of(), x + 1, y), [Travel()]), Watch(Objective(model_of(), x, y), [])):
+        with pytest.raises(ValueError, match=r"another objective .* or other probes"):
+            other.load_state_dict(state)
+    with pytest.raises(ValueError, match="belongs to a watch"):
+        Watch(Objective(model_of(), x, y), [Travel()]).load_state_dict({})
+
+
+def test_divergence_ends_the_watch_and_keeps_what_was_seen():
+    model = model_of()
+    watch = Watch(Objective(model, *data()), [Travel()])
+    losses = [watch.look(model), watch.look(model)]
+    with torch.no_grad():
+        model[0].weight[0, 0] = float("nan")
+    assert np.isnan(watch.look(model))
+    assert watch.status == "loss became non-finite at look 2"
+    with torch.no_grad():
+        model[0].weight[0, 0] = 0.1
+    assert np.isfinite(watch.look(model))  # the loss is told, but the looks are no longer adjacent
+    again = Watch(Objective(model_of(), *data()), [Travel()])
+    again.load_state_dict(watch.state_dict())
+    assert again.status == watch.status
+    record = again.record()
+    np.testing.assert_array_equal(record.loss, losses)
+    assert record.sizes["step"] == 2
+    assert record.attrs["status"] == watch.status
+
+
+def test_running_statistics_are_refused():
+    with pytest.raises(ValueError, match=r"batchnorm='frozen'.*training moves"):
+        Watch(Objective(model_of().eval(), *data(), batchnorm="frozen"))
+    plain = nn.Sequential(nn.Linear(8, 3))
+    assert Watch(Objective(plain, *data(), batchnorm="frozen")).look(plain) > 0
+
+
+def test_nothing_seen_yet():
+    watch = Watch(Objective(model_of(), *data()), [GradientCorrelation(), Sharpness(), Travel()])
+    assert watch.record().sizes["step"] == 0
