@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 import landscape_helpers
+from landscape_helpers.catalogue import load_catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -197,9 +198,9 @@ def test_readme_opens_with_a_picture_of_the_book() -> None:
 
 def test_examples_of_the_readme_run(tmp_path: Path) -> None:
     """One after the other, with what the text says of the output: opposing gradients, a falling loss, a sharpness above
-    2 / lr, and a class for every direction."""
+    2 / lr, a class for every direction, and under Adam a sharpness that grows past that."""
     blocks = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     script = tmp_path / "example.py"
     script.write_text("\n".join(blocks), encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -212,8 +213,10 @@ def test_examples_of_the_readme_run(tmp_path: Path) -> None:
     (line,) = [line for line in lines if line.startswith("sharpness")]
     sharpness, bound = map(float, re.findall(r"(?<=\[)[0-9.]+|(?<== )[0-9.]+", line))
     assert bound < sharpness < 1.5 * bound
-    classes = {line[:25].strip(): line[25:].split()[0] for line in lines[-3:]}
+    classes = {line[:25].strip(): line[25:].split()[0] for line in lines[-4:-1]}
     assert classes == {"random": "v-basin", "steepest curvature": "v-basin", "most negative curvature": "w-peak"}
+    watched = [float(word) for word in re.findall(r"[0-9.]+", lines[-1])]
+    assert len(watched) == 5 and watched[0] < sharpness < watched[-1]
 
 
 # What is committed
@@ -232,6 +235,15 @@ def test_nothing_committed_names_a_machine() -> None:
         if path != Path(__file__):
             found = home.search(path.read_text(encoding="utf-8"))
             assert not found, f"{label(path)} names {found and found[0]}..."
+
+
+def test_the_citation_is_of_this_version_and_of_the_papers_repeated() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["version"] == landscape_helpers.__version__
+    assert citation["license"] == PROJECT["project"]["license"]
+    papers = {paper["title"] for paper in load_catalogue().papers.values()}
+    assert {reference["title"] for reference in citation["references"]} == papers
 
 
 def test_metadata_files_parse() -> None:
