@@ -113,6 +113,25 @@ class TestLedger:
         assert row(shelf, "GO-F03-1", "laptop")["verdict"] == "not run"
         assert "vgg16 is not stored at laptop scale" in row(shelf, "GO-F03-1", "laptop")["reason"]
 
+    def test_a_run_that_is_not_needed_does_not_lower_the_profile_nor_take_seeds(self, shelf: Store) -> None:
+        for profile in ("laptop", "paper"):
+            for run in ("resnet18", "resnet34"):
+                put(shelf, run, profile, turning(500, 130, 1), seeds=(0, 1))
+        put(shelf, "resnet18-whole-batch", "laptop", turning(500, 130, 1), seeds=(0,))
+        assert row(shelf, "GO-C03")["profile"] == "paper"
+        assert row(shelf, "GO-C03", "laptop")["seeds"] == [0, 1]
+
+    def test_needed_runs_without_a_common_seed_are_not_run(self, shelf: Store) -> None:
+        put(shelf, "cnn", "laptop", turning(1500, 10, -1), seeds=(0,))
+        put(shelf, "vgg16", "laptop", turning(1500, 500, -1), seeds=(1,))
+        found = row(shelf, "GO-C02", "laptop")
+        assert (found["verdict"], found["reason"]) == ("not run", "its runs have no seed in common at laptop scale")
+
+    def test_without_any_of_its_runs_a_claim_names_them(self, shelf: Store) -> None:
+        assert "mnist-cnn is not stored at laptop scale" in row(shelf, "GO-C07", "laptop")["reason"]
+        put(shelf, "cnn", "laptop", turning(1500, 10, -1), seeds=(0,))
+        assert row(shelf, "GO-C02", "laptop")["reason"] == "vgg16 is not stored at laptop scale (data set cifar10)"
+
     def test_stale_results_are_used_and_flagged(self, shelf: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         put(shelf, "cnn", "smoke", turning(1500, 10, -1))
         assert row(shelf, "GO-F02-3")["stale"] is False
@@ -281,3 +300,5 @@ class TestClaimsOfThePaper:
         put(shelf, "cnn", "laptop", turning(100, 10, -1), seeds=(2,))
         said = "simple CNN: stopped with its loss below 0.1 at step 99 to 120 (in 2 of 3 seeds)"
         assert said in row(shelf, "GO-F02-1")["reason"]
+        put(shelf, "vgg16", "laptop", turning(100, 10, -1, status="stopped: loss below 0.1 at step 1200"))
+        assert row(shelf, "GO-F03-1")["reason"].endswith("below 0.1 at step 1,200")

@@ -31,6 +31,10 @@ NAN = math.nan
         "a if b > 0 else c > 0",
         "[a] > 0",
         "a in b",
+        "a > 0 is b",
+        "-a.real > 0",
+        "a.real + 1 > 0",
+        "1 + a.real > 0",
         "count(a > 0) > 1",
         "count(a > 0) == 1",
         "count(a > 0, b > 0) >= 1.5",
@@ -102,6 +106,8 @@ def test_an_unknown_part_leaves_what_the_known_parts_decide() -> None:
     assert evaluate("count(u > 0, a > 0, a > 0.5) >= 2", values).truth is True
     assert evaluate("count(u > 0, a > 2, a > 0.5) >= 3", values).truth is False
     assert evaluate("count(u > 0, a > 2, a > 0.5) >= 2", values).truth is None
+    assert evaluate("count(u > 0) >= 0", values).truth is True
+    assert evaluate("count(u > 0) >= 2", values).truth is False
 
 
 @given(st.lists(st.floats(-5, 5).filter(lambda x: abs(x) > 1e-9), min_size=1, max_size=5), st.integers(0, 6))

@@ -9,6 +9,7 @@ import pytest
 from synthetic_run import make_run, oscillation
 
 from landscape_helpers.claims import MEASURES, NotRecorded, Record, measure, phases, shown_layers
+from landscape_helpers.claims.run_measures import decrease_under
 
 DOWN = oscillation(400, 30, -1)  # + for 30 steps, then -
 UP = oscillation(400, 120, +1)
@@ -44,6 +45,26 @@ class TestPhases:
     def test_nothing_lasts_in_the_last_steps(self) -> None:
         assert phases(oscillation(400, 390, -1)).changes == ()
         assert [c.step for c in phases(oscillation(400, 380, -1)).changes] == [380]
+
+    def test_a_phase_must_last_for_a_twentieth_of_the_run_rounded_up(self) -> None:
+        assert [c.step for c in phases(oscillation(401, 381, -1)).changes] == [381]  # 21 steps to the end
+        assert phases(oscillation(401, 382, -1)).changes == ()
+
+    def test_the_opening_sign_is_the_median_of_five(self) -> None:
+        curve = np.full(401, -0.9)
+        curve[:3] = 0.1
+        assert phases(curve).opening == 1
+        curve[3] = 0.1
+        curve[0] = -0.9  # + by three of five, and from the first step on - by far
+        found = phases(curve)
+        assert (found.opening, [(c.step, c.sign) for c in found.changes]) == (1, [(0, -1)])
+
+    def test_half_a_window_of_known_steps_is_not_most_of_it(self) -> None:
+        curve = oscillation(400, 30, -1)
+        curve[40:49] = np.nan  # nine of the twenty steps from 30 on
+        assert [c.step for c in phases(curve).changes] == [30]
+        curve[49] = np.nan
+        assert [c.step for c in phases(curve).changes] == [50]
 
     def test_noise_around_zero_before_the_turn_does_not_move_it_far(self) -> None:
         curve = DOWN.copy()
@@ -87,6 +108,12 @@ class TestLoss:
         # Oscillating at 4, 6 (7 has no next step): (6 - 3) + (2 - 4) = 1 of 10 - 4 = 6.
         assert measure("decrease_share", r) == pytest.approx(1 / 6)
 
+    def test_the_share_as_it_grows(self) -> None:
+        loss, windowed = [10.0, 9.0, 7.0, 6.0, np.nan], [np.nan, -0.5, 0.5, -0.5, np.nan]
+        share = decrease_under(np.array(loss), np.array(windowed))
+        np.testing.assert_allclose(share, [0, 0, 0.5, 0.5, np.nan])
+        assert np.isnan(decrease_under(np.array(loss[::-1]), np.array(windowed))).all()
+
     def test_smoothing_removes_the_period_2_bounce(self) -> None:
         k = np.arange(201)
         trend = 2.0 - k / 200
@@ -97,13 +124,21 @@ class TestLoss:
         inside = (trend[100] - trend[199]) + (trend[199] - bounced[200])
         assert smooth == pytest.approx(inside / (bounced[0] - bounced[200]))
 
+    def test_smoothing_takes_three_points(self) -> None:
+        r = record(DOWN[:3], np.array([3.0, 1.0, 2.0]))
+        r.dataset["windowed_correlation"][1:] = -0.5
+        assert measure("decrease_share", r) == -1
+        assert measure("decrease_share", r, smoothed=True) == -0.25  # (3 + 2 * 1 + 2) / 4 = 1.75 in the middle
+
     def test_no_decrease_has_no_share(self) -> None:
         assert math.isnan(measure("decrease_share", record(DOWN, np.linspace(1, 2, 401))))
+        assert math.isnan(measure("decrease_share", record(DOWN[:4], np.array([1.0, 9.0, 5.0, 2.0]))))
 
     def test_share_between(self) -> None:
         r = record(DOWN, np.linspace(4.0, 0.0, 401))
         assert measure("decrease_share_between", r, start=100, end=300) == pytest.approx(0.5)
         assert measure("decrease_share_between", r, start=100) == pytest.approx(0.75)
+        assert math.isnan(measure("decrease_share_between", Record(r.dataset, planned_steps=900), start=100, end=500))
 
 
 class TestCorrelation:
@@ -122,6 +157,11 @@ class TestCorrelation:
         with pytest.raises(NotRecorded, match="400 steps and does not reach epoch 1,000"):
             measure("mean_correlation", shorter, last=0.7)
         assert math.isnan(measure("mean_correlation", Record(dataset, 1000, 1000), last=0.7))
+
+    def test_a_share_ends_with_the_last_whole_step_within(self) -> None:
+        r = record(DOWN)  # + up to step 29
+        assert measure("mean_correlation", r, first=29.9 / 400) == pytest.approx(0.9)
+        assert measure("mean_correlation", r, last=1 - 29.1 / 400) == pytest.approx(-0.9)
 
     def test_a_run_cut_short_is_as_if_planned_so(self) -> None:
         r = record(UP, sharpness={50: 20.0, 300: 10.0}).until(100)
@@ -168,7 +208,11 @@ class TestCorrelation:
         assert measure("matrix_entries", r, epoch=75, reduce="min") == pytest.approx(-0.8)
         with pytest.raises(NotRecorded, match="no correlation matrix was recorded at epoch 76"):
             measure("matrix_entries", r, epoch=76, reduce="min")
-        assert math.isnan(measure("matrix_entries", r, epoch=399, reduce="min"))
+        assert math.isnan(measure("matrix_entries", r, epoch=397, reduce="min"))  # its window ends at 401 of 400
+        with pytest.raises(NotRecorded, match="no correlation matrix was recorded at epoch 396"):
+            measure("matrix_entries", r, epoch=396, reduce="min")
+        matrix[2, 3] = matrix[3, 2] = -0.9
+        assert measure("matrix_entries", record(DOWN, matrices={75: matrix}), epoch=75, reduce="min") == -0.9
 
     def test_sharpness_by_phase(self) -> None:
         r = record(UP, sharpness={0: 99.0, 50: 22.0, 100: 24.0, 150: 10.0, 300: 14.0})
@@ -219,6 +263,7 @@ class TestLayers:
         assert measure("first_largest_share", r) == 1
         assert measure("layer_sum_error", r) == 0
         r.dataset["dot"] = r.dataset["dot"] + 0.21  # of |8| + |-2| + |0.5|
+        r.dataset["dot"][0] = np.nan  # the first step has no gradient before it
         assert measure("layer_sum_error", r) == pytest.approx(0.02)
 
     def test_pearson_gap_and_order(self) -> None:

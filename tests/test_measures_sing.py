@@ -47,6 +47,7 @@ class TestRatios:
         assert math.isnan(measure("edge_time", edge(), above=2))
         assert measure("edge_stops", edge()) == 3
         assert measure("edge_share", edge()) == 0.5
+        assert measure("edge_stops", edge(), above=0.8) == 1  # at 0.8 is not above it
 
     def test_the_gap_is_the_median_from_the_entry_on(self) -> None:
         # 0.8/0.2, 0.9/0.8, 0.5/0.1, 0.75/0.25 from t = 2 on.
@@ -61,6 +62,16 @@ class TestRatios:
         assert math.isnan(measure("max_rho", edge(status="stopped: loss below 0.1 at step 500"), pair="first", end=6))
         with pytest.raises(NotRecorded, match="ends at t = 5 and does not reach 6"):
             measure("max_rho", edge(), pair="first", end=6)
+
+    def test_a_window_reaches_half_a_step_beyond_its_ends(self) -> None:
+        r = edge(lr=1.0, every=1)  # a stop at each step, t = 0, 1, ..., 5; last top 0.2 0.6 0.8 0.9 0.5 0.75
+        assert measure("max_rho", r, pair="last top", start=3.4) == 0.9
+        assert measure("max_rho", r, pair="last top", start=3.6) == 0.75
+        assert measure("max_rho", r, pair="last top", end=1.4) == 0.6
+        assert measure("max_rho", r, pair="last top", end=1.6) == 0.8
+        assert measure("max_rho", r, pair="last top", start=4.0, end=5.4) == 0.75
+        with pytest.raises(NotRecorded, match=r"ends at t = 5 and does not reach 5\.6"):
+            measure("max_rho", r, pair="last top", end=5.6)
 
     def test_curvature_is_the_ratio_over_half_the_rate(self) -> None:
         assert measure("curvature_between", edge(), pair="first bulk", start=1, end=3) == pytest.approx(200 * 0.4)
@@ -98,6 +109,18 @@ class TestGradient:
         assert measure("bursts", r) == 2
         assert measure("bursts", r, times=30) == 0
 
+    def test_a_burst_is_held_against_the_median_before_it(self) -> None:
+        """One stop of 8 raises the mean of those before to more than 2, and leaves their median at 1."""
+        rho, coordinate = np.full((9, 4), 0.5), np.ones((9, 4))
+        rho[5:, 0], coordinate[2, 0], coordinate[5:, 0] = 0.95, 8.0, 10.5
+        r = edge(rho, every=10, coordinate=coordinate)
+        assert measure("entries_together", r) == measure("bursts", r) == 1
+
+    def test_fifty_iterations_apart_is_not_together(self) -> None:
+        rho, coordinate = np.full((20, 4), 0.5), np.ones((20, 4))
+        rho[5:, :2], coordinate[10:, 0], coordinate[9:, 1] = 1.0, 20.0, 20.0
+        assert measure("entries_together", edge(rho, every=10, coordinate=coordinate)) == 1
+
     def test_signs_of_coordinates_do_not_matter(self) -> None:
         rho, coordinate = np.full((9, 4), 0.5), np.ones((9, 4))
         rho[5:, 0], coordinate[5:, 0] = 1.0, -20.0
@@ -108,6 +131,11 @@ class TestGradient:
         coordinate[5:] = 50.0
         r = edge(rho, every=10, coordinate=coordinate)
         assert measure("bursts", r) == measure("entries_together", r) == 0
+        for stop, count in ((2, 0), (3, 2)):  # three stops before it are needed
+            rho[:], coordinate[:], rho[:stop] = 1.0, 1.0, 0.5
+            coordinate[stop:] = 50.0
+            assert measure("bursts", edge(rho, every=10, coordinate=coordinate)) == count
+        rho[:], coordinate[:5] = 1.0, 1.0
         rho[2:4] = 0.5  # leaves, and enters at stop 4, one stop before the burst
         r = edge(rho, every=10, coordinate=coordinate)
         assert measure("bursts", r) == measure("entries_together", r) == 2
@@ -164,6 +192,7 @@ class TestFlow:
         r = Record(make_flow(np.ones(11)))  # loss 2.3 - 2.2 t, t = 0 to 1
         assert measure("flow_time", r, loss=2.3 - 0.55 * 2.2) == pytest.approx(0.55)
         assert measure("flow_time", r, loss=5) == 0
+        assert measure("flow_time", r, loss=float(r["loss"][-1])) == pytest.approx(1)
         with pytest.raises(NotRecorded, match=r"ends at a loss of 0\.1 and does not reach 0\.01"):
             measure("flow_time", r, loss=0.01)
 
@@ -173,6 +202,17 @@ class TestFlow:
         assert measure("cusp_exponent", r) == pytest.approx(exponent, abs=1e-6)
         assert measure("cusp_exponent", r, low=1e-3, high=3e-2) == pytest.approx(exponent, abs=1e-6)
         assert measure("cusp_exponent_error", r) == pytest.approx(0, abs=1e-6)
+
+    def test_the_exponent_is_that_of_the_distances_from_one_to_thirty_ten_thousandths(self) -> None:
+        held = make_flow(np.ones(3), exponent=1.0)
+        delta, change = np.abs(held["cusp_delta"].values), held["cusp_change"].values
+        for low, high, inside in ((0, 0.95e-4, False), (0.95e-4, 1.55e-4, True), (2.94e-3, 3e-3, True)):
+            near = (delta[0] > low) & (delta[0] <= high * (1 + 1e-9))
+            assert near.any()
+            changed = change.copy()
+            changed[0, near] *= 2
+            r = Record(held.assign(cusp_change=(("cusp", "delta"), changed)))
+            assert (measure("cusp_exponent_error", r) > 1e-3) is inside
 
     def test_slopes_are_the_largest_within_a_distance(self) -> None:
         r = Record(make_flow(np.ones(3), exponent=2, scale=100))
@@ -189,5 +229,6 @@ class TestFlow:
         dataset = make_flow(np.ones(3))
         change = dataset["cusp_change"].values.copy()
         change[0, :30] = -1.0
+        change[0, :5] = 0.0  # no change is no rise
         dataset["cusp_change"] = (("cusp", "delta"), change)
         assert measure("cusp_positive_share", Record(dataset)) == pytest.approx(0.75)

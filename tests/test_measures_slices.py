@@ -63,6 +63,15 @@ class TestSelection:
         tables.curve(np.linspace(-1, 1, 41), 0.1 + np.linspace(-1, 1, 41) ** 2, family="gaussian-fine", draw=0)
         assert measure("mean_stationary_points", record(tables), family="gaussian") == 1
 
+    def test_what_a_record_does_not_tell_apart_cannot_be_chosen_by(self) -> None:
+        tables = Tables()
+        tables.plane(AT, AT, np.add.outer(BASIN, BASIN), first="Gau.", second="Gau.", epoch=200, scale=1.0)
+        r = record(tables)
+        bare = Record(r.dataset.drop_vars([name for name in r.dataset if name == "plane_orthogonalised"]))
+        assert measure("share_with_lowest_at_origin", bare, scale=1.0) == 1  # of an earlier record every plane is raw
+        with pytest.raises(NotRecorded, match="holds no plane_scale"):
+            measure("share_with_lowest_at_origin", Record(bare.dataset.drop_vars("plane_scale")), scale=1.0)
+
 
 class TestClasses:
     def test_shares_by_panel(self) -> None:
@@ -78,6 +87,7 @@ class TestClasses:
         assert measure("panel_count", r) == 2
         assert measure("panels_with_count", r, count=1) == 1
         assert measure("panels_with_count", r, count=2) == 1  # the mean of 1 and 3
+        assert measure("panels_with_count", r, count=3) == 0
         assert measure("largest_panel_mean", r) == 2
         assert measure("mean_stationary_points", r) == pytest.approx(8 / 6)
         assert measure("count_with", r, count=[3, 5]) == 1
@@ -102,6 +112,7 @@ class TestClasses:
         r = record(gaussians(SIDE))
         assert measure("extra_points", r) == 1
         assert measure("extra_points", r, besides="lowest") == 0
+        assert measure("extra_points_above_guess", record(gaussians(BASIN + 5 * BUMP)), besides="lowest") == 1
         with pytest.raises(ValueError, match="besides must be 'origin' or 'lowest', got 'first'"):
             measure("extra_points", r, besides="first")
 
@@ -129,6 +140,13 @@ class TestClasses:
         between[33] += 1  # between two points of the plain grid
         tables.curve(fine, between, family="gaussian-fine", draw=1)
         assert measure("share_unchanged_when_refined", record(tables)) == 0.5
+
+    def test_the_same_class_by_another_count_is_not_the_same(self) -> None:
+        fine = np.linspace(-1, 1, 41)
+        tables = gaussians(AT**2)
+        tables.curve(fine, np.fmax(fine**2, 0.003), family="gaussian-fine", draw=0)  # a flat bottom of three points
+        assert measure("share_of_class", record(tables), label="v-basin") == 1
+        assert measure("share_unchanged_when_refined", record(tables)) == 0
 
     @pytest.mark.parametrize("points", [21, 41])
     def test_synthetic_curves(self, points: int) -> None:
@@ -184,6 +202,7 @@ class TestLines:
         r = record(tables)
         assert measure("share_between_wells", r, tolerance=0.15) == 0.5
         assert measure("share_with_one_barrier", r) == 1
+        assert measure("share_with_one_barrier", record(gaussians(PEAK))) == 0  # its barrier is at 0, not between
         middle = np.linspace(-0.5, 1.5, 41)
         tables = Tables()
         tables.curve(middle, (middle * (middle - 0.5) * (middle - 1)) ** 2, family="triple", alpha=0.0, gamma=0.1)
@@ -195,6 +214,14 @@ class TestLines:
         # The quartic's barrier: 1/16 in the middle, (3/16)^2 a quarter beside it.
         assert measure("largest_sag", r, gamma=0.5) == pytest.approx((9 / 256 - 1 / 16) * 16)
         assert measure("largest_sag", r) > 0
+
+    def test_each_barrier_lies_between_the_networks(self) -> None:
+        at = np.linspace(-0.5, 1.5, 41)
+        for first, share in ((-0.05, 0), (0.1, 1)):
+            tables = Tables()
+            loss = np.interp(at, [-0.5, -0.15, first, 0.4, 0.7, 1, 1.5], [2, 0, 1, 0, 1, 0, 2])
+            tables.curve(at, loss, family="triple")
+            assert measure("share_of_three_wells", record(tables), tolerance=0.16) == share
 
     def test_interpolation(self) -> None:
         centres = np.linspace(-1, 0, 11)
@@ -232,6 +259,19 @@ class TestLines:
         )
         assert measure("error_rank_at_start", r, kind="MLI") == 1
 
+    def test_local_quadratics_err_by_what_is_beyond_the_second_order(self) -> None:
+        centres, h = np.linspace(-1, 0, 11), 0.05
+        dims = ("interpolation", "centre")
+        # On t^4 the error is 4 t h^3 + h^4, largest at -1; without the curvature it would be 6 t^2 h^2 more.
+        held = {"loss": centres**4, "slope": 4 * centres**3, "curvature": 12 * centres**2, "ahead": (centres + h) ** 4}
+        held["ahead"][3] += 4.5e-4  # the errors are -4.9e-4, ..., and here -3.4e-4 + 4.5e-4: still less
+        variables: dict[str, Any] = {f"interpolation_{name}": (dims, y[None]) for name, y in held.items()}
+        kind = ("interpolation", np.array(["MLI"]))
+        r = record(interpolation_kind=kind, interpolation_half_width=((), h), **variables)
+        assert measure("error_rank_at_start", r, kind="MLI") == 1
+        r.dataset["interpolation_ahead"][0, 3] += 5e-4  # 6.1e-4
+        assert measure("error_rank_at_start", r, kind="MLI") == 2
+
     def test_angles(self) -> None:
         degrees = np.array([[89.0, 90.0, 92.0, 91.0]])
         nothing = np.full((1, 4), np.nan)
@@ -244,6 +284,7 @@ class TestLines:
         assert measure("angle_extreme", r, of="gradient", reduce="max") == 92
         assert measure("median_angle", r, of="descent") == 88.5
         assert measure("largest_angle_deviation", r, of="gradient") == 2
+        assert measure("largest_angle_deviation", r, of="descent") == 3
         assert measure("largest_angle_deviation", r, of="gradient", parameters=40_000) == pytest.approx(1)
         assert measure("largest_angle_deviation", r, of="gradient", parameters=100) == 2
         expected = np.std(degrees, ddof=1) / (math.degrees(1) / 100)
@@ -295,9 +336,25 @@ class TestPlanes:
         assert measure("ring_depth", surfaces(self.BOTTLE)) == pytest.approx(max(depths))
         assert measure("ring_depth", surfaces(self.BOTTLE, self.BOWL)) < 0  # the least counts
 
+    def test_only_rings_wholly_in_view_count(self) -> None:
+        """The origin is two steps from the left end, and what lies three steps away is far lower."""
+        at1, at2 = np.arange(-4.0, 5), np.arange(-2.0, 6)
+        away = np.maximum.outer(np.abs(at1), np.abs(at2))
+        tables = Tables()
+        tables.plane(at1, at2, np.where(away > 2, -9.0, 1 - 0.1 * away), first="Gau.", second="Gau.", epoch=200)
+        assert measure("ring_depth", record(tables)) == pytest.approx(0.2)
+
     def test_saddles(self) -> None:
         assert measure("share_of_saddles", surfaces(self.SADDLE)) == 1
         assert measure("share_of_saddles", surfaces(self.SADDLE.T, self.BOWL, self.BOTTLE)) == 0
+        assert measure("share_of_saddles", surfaces(self.SADDLE, self.SADDLE, self.BOWL, self.BOTTLE)) == 0.5
+
+    def test_a_saddle_rises_next_to_the_origin_on_both_sides(self) -> None:
+        trench = np.where(np.abs(X) > 0.3, self.SADDLE - 2, self.SADDLE)
+        assert measure("share_of_saddles", surfaces(trench)) == 1
+        for side in (-1, 1):
+            level = np.where(np.isclose(X, side * 0.2), 0.5 - 0.5 * Y**2, self.SADDLE)
+            assert measure("share_of_saddles", surfaces(level)) == 0
 
     def test_slices_carry_the_class_of_their_direction(self) -> None:
         w_peak, v_side = (GRID**2 - 0.25) ** 2, (GRID - 0.6) ** 2
@@ -361,6 +418,8 @@ class TestSpectrum:
         assert measure("smallest_mass_near_zero", r, within=0.05) == pytest.approx(0.7)
         assert measure("negative_mass", r, epoch=0) == pytest.approx(0.2)
         assert measure("negative_mass", r, epoch=200) == 0  # -1e-6 of 20 is rounding
+        r.dataset["density_node"][1, 0, 0] = -20 * 1.1e-5  # a hundred-thousandth is the limit
+        assert measure("negative_mass", r, epoch=200) == pytest.approx(0.5 / 2)
 
     def test_eigenvalues(self) -> None:
         r = self.spectrum()
@@ -394,6 +453,8 @@ class TestSpectrum:
         # Expected 1 and 4; at E = 0 and lambda = 2 the mean is 6 with a standard error of sqrt(2/3)/2.
         assert measure("largest_mean_deviation", r) == pytest.approx(2 / (math.sqrt(2 / 3) / 2))
         assert measure("largest_mean_deviation", self.noise(1.0)) == pytest.approx(2 / math.hypot(math.sqrt(1 / 6), 2))
+        r.dataset["trace"][:] = 20.0  # expected 10 and 40: the means lie below, at the start by 34 at lambda = 2
+        assert measure("largest_mean_deviation", r) == pytest.approx(34 / (math.sqrt(2 / 3) / 2))
         corrected = {"of": "corrected", "reduce": "max"}
         assert measure("variance_factor", r, noise_lambda=1.0, **corrected) == pytest.approx(1)
         assert measure("variance_factor", r, noise_lambda=2.0, **corrected) == pytest.approx(2)
@@ -415,8 +476,16 @@ class TestSpectrum:
             for step in (0.1, 1.0)
         ]
         assert factors == pytest.approx([2, 4, math.inf, 1.1])
-        with pytest.raises(NotRecorded, match=r"no second difference along Gau\. with step 0\.5"):
-            measure("kink_factor", r, epoch=200, direction="Gau.", step=0.5)
+        for direction, step in (("Gau.", 0.5), ("N.E.1", 0.1)):
+            with pytest.raises(NotRecorded, match=f"no second difference along {direction} with step {step}"):
+                measure("kink_factor", r, epoch=200, direction=direction, step=step)
+        r.dataset["kink_hessian"][:] = [[-4.0, 0.0]]
+        r.dataset["kink_secant"][:] = [[[-2.0, -12.0], [1.0, np.nan]]]
+        assert [
+            measure("kink_factor", r, epoch=200, direction=direction, step=step)
+            for direction in ("Gau.", "P.E.1")
+            for step in (0.1, 1.0)
+        ] == pytest.approx([2, 3, math.inf, math.nan], nan_ok=True)
 
 
 class TestMining:
@@ -434,6 +503,9 @@ class TestMining:
             negative_height=("mined_epoch", [0.3, 0.1, 0.0]),
         )
         assert measure("largest_overlap", r) == 0.8
+        r.dataset["overlap_negative"][1, 0], r.dataset["overlap_negative"][2] = 0.9, np.nan  # not mined
+        assert measure("largest_overlap", r) == 0.9
+        r.dataset["overlap_negative"][1:] = [[0.0, 0.0], [0.1, 0.2]]
         assert measure("smallest_tilt", r) == pytest.approx(0.05)  # no peak at 50
         assert measure("mining_height", r, of="mined", epoch=10) == 0.5
         assert measure("mining_height", r, of="random", epoch=10) == 0.2

@@ -102,6 +102,13 @@ class TestBarriers:
         with pytest.raises(NotRecorded, match="epoch 4"):
             measure("clear_epochs", r, first=1, last=4)
 
+    def test_the_table_ends_with_epoch_40_and_takes_40_updates_at_a_time(self) -> None:
+        clear, late = [VALLEY] * 40, walk([VALLEY] * 40 + [BARRIER], windows=[])
+        assert measure("clear_epochs", late) == 40 and measure("barrier_height_ratio", late) == 0
+        assert measure("largest_barrier_share", late) == 0
+        two = walk([BARRIER] * 4 + [VALLEY] * 36 + clear, windows=[])
+        assert measure("largest_barrier_share", two, last=80) == 0.1
+
     def test_heights_are_relative_to_the_loss(self) -> None:
         lower = [2.0, 2.1, 1.0, 1.0, 1.0]
         r = walk([VALLEY, BARRIER, lower], windows=[[1, 3]])
@@ -134,6 +141,9 @@ class TestWalks:
         assert measure("mean_step_cosine", r, start=2, end=3) == pytest.approx(0.25)
         assert measure("mean_step_cosine", r) == pytest.approx(0.25)
         assert measure("mean_step_cosine", r, epoch=2, start=0, end=1) == pytest.approx(0.25)
+        assert measure("mean_step_cosine", r, start=1, end=4) == pytest.approx(0.25)
+        with pytest.raises(NotRecorded, match="does not reach 5"):
+            measure("mean_step_cosine", walk(cosine=[np.nan, 0.1, 0.2, 0.3, 0.4]), end=5)
         with pytest.raises(NotRecorded):
             measure("distance_at", walk(distance=[0.0, 1.0]), step=2)
 
@@ -172,6 +182,8 @@ class TestSpectralNorms:
     def test_late_rise(self) -> None:
         r = walk(per_epoch=2, **SPECTRUM)  # averages over five stops: 4.4 and 3.4; the last tenth is the last stop
         assert measure("late_spectral_rise", r) == pytest.approx(5 - 3.4)
+        held = {"stop": [*range(9), 36, 40], "lambda_max": [1.0] * 9 + [3, 4], "lambda_min": [0.0] * 11}
+        assert measure("late_spectral_rise", walk(**held)) == pytest.approx(3.5 - 1)  # two stops in the last tenth
 
     def test_rank_correlation_over_common_stops(self) -> None:
         r = walk(per_epoch=2, evaluation=[0, 1, 2, 4, 6], validation_accuracy=[0.1, 0.9, 0.2, 0.3, 0.4], **SPECTRUM)
@@ -195,7 +207,20 @@ class TestBowls:
         r = Record(self.bowl())
         assert measure("largest_rate_error", r) == 0
         assert measure("wrong_alternations", r) == 0 and measure("wrong_convergence", r) == 0
+        edge = self.bowl().assign_coords(rate=[0.05, 0.15, 0.2])  # on 2 / lambda_max it neither shrinks nor should
+        edge["measured_rate"][2, 1] = 1.0
+        assert measure("wrong_convergence", Record(edge)) == 0
         assert measure("under_damped_bound", r, side="low") == measure("under_damped_bound", r, side="high") == 1.5
+
+    def test_the_bounds_are_the_lowest_and_the_highest_rate_that_alternates_and_shrinks(self) -> None:
+        rate = np.array([0.05, 0.12, 0.15, 0.18, 0.25])
+        held = {
+            "measured_rate": (("rate", "component"), np.abs(np.outer(rate, [1.0, 10.0]) - 1)),
+            "sign_changes": (("rate", "component"), np.outer(rate, [1.0, 10.0]) > 1),
+        }
+        r = Record(xarray.Dataset(held, {"rate": rate, "eigenvalue": ("component", [1.0, 10.0])}))
+        assert measure("under_damped_bound", r, side="low") == pytest.approx(1.2)
+        assert measure("under_damped_bound", r, side="high") == pytest.approx(1.8)
 
     def test_a_wrong_one(self) -> None:
         held = self.bowl()

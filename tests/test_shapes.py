@@ -105,6 +105,24 @@ def test_what_is_seen_from_the_origin(formula, label, weak):
     assert (shape.label, shape.weak) == (label, weak)
 
 
+def test_a_well_ends_at_the_lower_of_its_barriers():
+    """Three wells with barriers of 1 and 4, the origin beside the bottom of the middle one and below the higher."""
+    for loss, label in ((0.9, "vvv-basin"), (1.5, "other")):
+        values = [5, 0, 1, 0.2, loss, 2.5, 4, 0, 5]
+        shape = shapes.describe(np.arange(-4, 5), values)
+        assert (shape.label, len(shape.minima), shape.at_origin) == (label, 3, "minimum")
+
+
+def test_a_peak_may_fall_at_the_very_ends_of_the_view():
+    assert shapes.falls_on_both_sides([-1, 0, 1], [0, 1, 0])
+    assert shapes.describe([-1, 0, 1], [0, 1, 0]).weak
+    assert not shapes.falls_on_both_sides([-1, 0, 2], [2, 1, 0])
+    assert not shapes.falls_on_both_sides([-1, 0, 1], [1, 1, 0]) and not shapes.falls_on_both_sides(
+        [-1, 0, 1], [0, 1, 1]
+    )
+    assert shapes.falls_on_both_sides([-1, -0.5, 0, 1], [5, -1, 0, -3])  # at 0.5, a grid point on the left alone
+
+
 @pytest.mark.parametrize(("well", "label"), [(0.0, "v-basin"), (0.05, "v-basin"), (0.1, "v-side"), (-0.1, "v-side")])
 def test_a_minimum_is_at_the_origin_within_one_grid_step(well, label):
     grid = GRIDS["41"]
@@ -183,6 +201,8 @@ def test_middle_well():
         assert shapes.middle_well(grid, none) == 0
     assert shapes.middle_well(grid, np.where(np.abs(t) < 1e-9, math.nan, three)) < 0.5
     assert shapes.middle_well(grid, np.where(np.abs(grid) < 1e-9, math.nan, three)) == 0
+    assert shapes.middle_well(grid, np.where(np.abs(grid - 1) < 1e-9, math.nan, three)) == 0
+    assert shapes.middle_well(np.arange(5), [0, 1, 0.5, 2, 0], ends=(0, 4)) == pytest.approx(0.5)
     off = GRIDS["off"]  # neither end on the grid
     three = np.interp(off, [-1, 0, 0.3, 0.5, 0.7, 1, 2], [4, 0, 1, 0.5, 1, 0, 4])
     assert 0.3 < shapes.middle_well(off, three) < 0.5
@@ -288,6 +308,49 @@ def test_a_blown_up_rim_does_not_change_a_surface_and_a_blown_up_origin_has_none
     assert shapes.surface_kind(s.at1, s.at2, s.losses) == "saddle"
     s.losses[20, 15] = math.inf
     assert shapes.surface_kind(s.at1, s.at2, s.losses) == "other"
+
+
+def kind_by_hand(y, origin):
+    """The definitions over whole rings, each in the order of its angles."""
+    i, j = origin
+    grids = [np.arange(n, dtype=float) - o for n, o in zip(y.shape, origin, strict=True)]
+    rows, columns = np.meshgrid(*grids, indexing="ij")
+    away = np.maximum(np.abs(rows), np.abs(columns))
+    if y.min() < y.max() and (away[y == y.min()] <= 1).any():
+        return "bowl"
+    places = {shapes.describe(grids[0], y[:, j]).at_origin, shapes.describe(grids[1], y[i]).at_origin}
+    whole = range(1, int(min(-grids[0][0], grids[0][-1], -grids[1][0], grids[1][-1])) + 1)
+    rings = [y[away == r][np.argsort(np.arctan2(rows, columns)[away == r])] - y[i, j] for r in whole]
+    crossings = [
+        sum(a * b < 0 for a, b in zip(held, np.roll(held, 1), strict=True)) for held in (r[r != 0] for r in rings[:2])
+    ]
+    if places == {"minimum", "maximum"} or crossings == [4, 4]:
+        return "saddle"
+    return "wine-bottle" if places == {"maximum"} and any(ring.mean() < 0 for ring in rings) else "other"
+
+
+def test_surfaces_of_any_size_and_origin_by_brute_force():
+    generator = np.random.default_rng(0)
+    seen = []
+    for _ in range(1500):
+        n1, n2 = generator.integers(3, 8, 2)
+        origin = int(generator.integers(1, n1 - 1)), int(generator.integers(1, n2 - 1))
+        y = generator.integers(0, 6, (n1, n2)).astype(float)
+        y[origin] = generator.integers(1, 6)
+        if generator.random() < 0.5:  # mostly a peak, so that rings decide
+            y[origin[0] - 1 : origin[0] + 2, origin[1]] -= [1, 0, 1]
+            y[origin[0], origin[1] - 1 : origin[1] + 2] = y[origin] - [1, 0, 1]
+            y[0, 0] = y.min() - (max(origin) > 1)
+        seen.append(kind_by_hand(y, origin))
+        assert shapes.surface_kind(np.arange(n1) - origin[0], np.arange(n2) - origin[1], y) == seen[-1], (y, origin)
+    assert min(seen.count(kind) for kind in ("bowl", "saddle", "wine-bottle", "other")) > 50
+
+
+def test_every_interior_point_can_be_a_minimum():
+    for place in np.ndindex(3, 4):
+        y = np.ones((5, 6))
+        y[place[0] + 1, place[1] + 1] = 0
+        assert shapes.minima_of_surface(y).tolist() == [[place[0] + 1, place[1] + 1]]
 
 
 def test_minima_of_surface_by_brute_force():

@@ -77,6 +77,10 @@ def test_a_hill_has_half_the_change_as_its_height():
     assert valley.predicted_height_from_slopes(1.0, -3.0) == 0.5
 
 
+def test_a_flat_step_has_no_height():
+    assert valley.predicted_height_from_slopes(0.0, 0.0) == 0
+
+
 @pytest.mark.parametrize("rate", [0.3, 1.2, 1.9, 2.5])
 def test_the_height_predicted_from_gradients_is_that_of_a_quadratic_bowl(rate):
     """Gradient descent along one axis of curvature k: g' = (1 - rate k) g."""
@@ -88,6 +92,19 @@ def test_the_height_predicted_from_gradients_is_that_of_a_quadratic_bowl(rate):
     losses = 0.5 * k * (g / k - fine * rate * g) ** 2
     np.testing.assert_allclose(predicted, valley.height(losses), rtol=1e-6)
     assert valley.height(0.5 * k * theta**2) <= predicted + 1e-12  # the samples miss the very floor
+
+
+def test_the_height_predicted_from_gradients_at_an_angle():
+    """Gradient descent on a bowl in two dimensions, so that the cosine is neither 1 nor -1."""
+    H, theta, rate = np.diag([1.0, 6.0]), np.array([2.0, -1.0]), 0.28
+    g = H @ theta
+    h = H @ (theta - rate * g)
+    cosine = g @ h / np.linalg.norm(g) / np.linalg.norm(h)
+    assert -0.9 < cosine < -0.1
+    path = theta - np.linspace(0, 1, 100_001)[:, None] * rate * g
+    losses = 0.5 * ((path @ H) * path).sum(1)
+    predicted = valley.predicted_height(rate, np.linalg.norm(g), np.linalg.norm(h), cosine)
+    np.testing.assert_allclose(predicted, valley.height(losses), rtol=1e-6)
 
 
 def test_nan_is_no_floor():
@@ -103,11 +120,21 @@ def test_nan_is_no_floor():
         ([0.0, 1.0], [1.0, 2.0], "two ends and a point between them"),
         ([0.0, 0.5], [1.0, 2.0, 3.0], "one value for each of the 3 losses"),
         ([0.0, 0.7, 0.5], [1.0, 2.0, 3.0], "ascending values"),
+        ([0.0, 0.5, 0.5], [1.0, 2.0, 3.0], "ascending values"),
     ],
 )
 def test_samples_that_show_no_valley_are_refused(alpha, losses, message):
     with pytest.raises(ValueError, match=message):
         valley.floor_position(alpha, losses)
+
+
+def test_a_single_loss_is_no_step():
+    with pytest.raises(ValueError, match="two ends and a point between them"):
+        valley.floor(3.0)
+
+
+def test_four_points_judge_a_parabola():
+    np.testing.assert_allclose(valley.quadratic_fit([0, 0.2, 0.5, 1], [1, 0.64, 0.25, 0]), [1, 2, 1], rtol=1e-9)
 
 
 def test_three_points_do_not_judge_a_parabola():
