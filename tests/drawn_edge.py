@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 
-import matplotlib as mpl
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from pictures import drawings
 from synthetic_edge import run_of
-
-from landscape_helpers.catalogue import load_catalogue
-from landscape_helpers.figures import draw
 
 NOTE = "smoke scale: width 4 of 64"
 TANH = {"init": "kaiming", "activation": "tanh"}
@@ -24,22 +20,7 @@ def data(run: str) -> tuple[xarray.Dataset, ...]:
     return tuple(run_of(run, seed) for seed in (0, 1))
 
 
-def runs_of(figure_id: str) -> dict[str, tuple[xarray.Dataset, ...]]:
-    return {run: data(run) for run in load_catalogue().figure(figure_id).runs}
-
-
-@cache
-def drawn(figure_id: str, theme: str = "light") -> Figure:
-    return draw(figure_id, runs_of(figure_id), theme, NOTE)
-
-
-def texts(figure: Figure) -> str:
-    return "\n".join(t.get_text() for t in figure.findobj(mpl.text.Text))
-
-
-def panels(figure: Figure) -> list[Axes]:
-    """Axes that hold data."""
-    return [ax for ax in figure.axes if ax.get_visible() and (ax.lines or ax.patches or ax.images)]
+runs_of, drawn = drawings(data, NOTE)
 
 
 def levels(ax: Axes) -> set[float]:

@@ -8,9 +8,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from figures_synthetic import SHAPES, quadratic_run, synthetic_runs
-from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from pictures import panels, texts
 from PIL import Image
 
 from landscape_helpers.figures import THEMES, Trajectories, alt_text, draw, stack_seeds, theme
@@ -27,14 +27,6 @@ def png(figure: Figure) -> np.ndarray:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=70)
     return np.asarray(Image.open(file).convert("RGBA"))
-
-
-def texts(figure: Figure) -> str:
-    return "\n".join(t.get_text() for t in figure.findobj(mpl.text.Text))
-
-
-def panels(figure: Figure) -> list[Axes]:
-    return [ax for ax in figure.axes if ax.get_visible() and ax.axison]
 
 
 def contrast(first: str, second: str) -> float:

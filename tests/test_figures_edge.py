@@ -6,8 +6,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray
-from drawn_edge import NOTE, TANH, data, drawn, panels, runs_of, texts
+from drawn_edge import NOTE, TANH, data, drawn, runs_of
 from matplotlib.figure import Figure
+from pictures import assert_both_themes_are_laid_out_alike_and_differ, panels, texts
 from synthetic_edge import edge_run, flow_run
 
 from landscape_helpers.catalogue import load_catalogue
@@ -16,7 +17,6 @@ from landscape_helpers.figures.edge_axes import range_of
 from landscape_helpers.figures.edge_figures import FLOWS, LAYOUTS
 from landscape_helpers.figures.edge_record import EdgeRecord, FlowRecord, Series, unconverged
 from landscape_helpers.figures.edge_words import WORDS
-from landscape_helpers.figures.image import render
 from landscape_helpers.figures.papers import compares, paper_of
 from landscape_helpers.figures.words import findings
 
@@ -66,13 +66,7 @@ def test_the_catalogue_the_layouts_and_the_words_have_the_same_figures() -> None
 
 @pytest.mark.parametrize("figure_id", ["SING-F01", "SING-T01", "SING-X01"])
 def test_both_themes_are_laid_out_alike_and_differ(figure_id: str) -> None:
-    before = dict(mpl.rcParams)
-    light, dark = (np.asarray(i) for i in render(lambda name: draw(figure_id, runs_of(figure_id), name), dpi=40))
-    assert dict(mpl.rcParams) == before
-    assert light.shape == dark.shape
-    assert light[0, -1, 3] == dark[0, -1, 3] == 0
-    both = (light[..., 3] > 200) & (dark[..., 3] > 200)
-    assert (light[both] != dark[both]).any()
+    assert_both_themes_are_laid_out_alike_and_differ(figure_id, runs_of(figure_id))
 
 
 def test_endings_are_marked_and_two_points_are_seen_to_be_points() -> None:

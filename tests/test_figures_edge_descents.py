@@ -5,9 +5,10 @@ from __future__ import annotations
 import matplotlib as mpl
 import numpy as np
 import pytest
-from drawn_edge import TANH, data, drawn, levels, panels, runs_of, shows, texts
+from drawn_edge import TANH, data, drawn, levels, runs_of, shows
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
+from pictures import panels, texts
 from synthetic_edge import MISSED, edge_run
 
 from landscape_helpers.catalogue import load_catalogue

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drawn_edge import data, drawn, levels, panels, runs_of, shows, texts
+from drawn_edge import data, drawn, levels, runs_of, shows
+from pictures import panels, texts
 from synthetic_edge import flow_run, peak_of
 
 from landscape_helpers.catalogue import load_catalogue

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from drawn_edge import data, drawn, runs_of, texts
+from drawn_edge import data, drawn, runs_of
+from pictures import texts
 from synthetic_edge import MISSED, edge_run
 from table_cells import Cells
 from told import assert_told_in_numbers

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from pictures import assert_both_themes_are_laid_out_alike_and_differ, drawings, panels, texts
 from synthetic_slices import LOG_C, P, slice_run, slice_runs
 from told import assert_told_in_numbers
 
@@ -19,7 +19,6 @@ from landscape_helpers.figures import THEMES, alt_text, draw
 from landscape_helpers.figures.classes_figure import KINDS, schematic
 from landscape_helpers.figures.curves_panel import loss_axis, plain, power
 from landscape_helpers.figures.hessian_figures import segments
-from landscape_helpers.figures.image import render
 from landscape_helpers.figures.mining_landscape import LAYOUTS
 from landscape_helpers.figures.papers import compares
 from landscape_helpers.figures.planes_panel import QUANTILE, plane_panel
@@ -38,22 +37,7 @@ def records(run: str) -> tuple[xarray.Dataset, ...]:
     return tuple(slice_run(run, seed) for seed in (0, 1))
 
 
-def runs_of(figure_id: str) -> dict[str, tuple[xarray.Dataset, ...]]:
-    return {run: records(run) for run in load_catalogue().figure(figure_id).runs if run not in UNAVAILABLE}
-
-
-@cache
-def drawn(figure_id: str) -> Figure:
-    return draw(figure_id, runs_of(figure_id), scale_note=NOTE)
-
-
-def texts(figure: Figure) -> str:
-    return "\n".join(t.get_text() for t in figure.findobj(mpl.text.Text))
-
-
-def panels(figure: Figure) -> list[Axes]:
-    """Axes that hold data."""
-    return [ax for ax in figure.axes if ax.get_visible() and (ax.lines or ax.patches or ax.collections)]
+runs_of, drawn = drawings(records, NOTE, UNAVAILABLE)
 
 
 def under(ax: Axes) -> str:
@@ -91,13 +75,7 @@ def test_the_catalogue_and_the_layouts_have_the_same_figures() -> None:
 
 @pytest.mark.parametrize("figure_id", ["MINE-F07", "MINE-F11", "MINE-X03"])
 def test_both_themes_are_laid_out_alike_and_differ(figure_id: str) -> None:
-    before = dict(mpl.rcParams)
-    light, dark = (np.asarray(i) for i in render(lambda name: draw(figure_id, runs_of(figure_id), name), dpi=40))
-    assert dict(mpl.rcParams) == before
-    assert light.shape == dark.shape
-    assert light[0, -1, 3] == dark[0, -1, 3] == 0
-    both = (light[..., 3] > 200) & (dark[..., 3] > 200)
-    assert (light[both] != dark[both]).any()
+    assert_both_themes_are_laid_out_alike_and_differ(figure_id, runs_of(figure_id))
 
 
 @pytest.mark.parametrize("name", THEMES)

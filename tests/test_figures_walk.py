@@ -5,13 +5,11 @@ from __future__ import annotations
 from functools import cache
 from itertools import pairwise
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray
-from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
+from pictures import assert_both_themes_are_laid_out_alike_and_differ, drawings, panels, texts
 from synthetic_walk import run_of, walk_run
 from table_cells import Cells
 from told import assert_told_in_numbers
@@ -47,8 +45,7 @@ def data(run: str) -> tuple[xarray.Dataset, ...]:
     return tuple(run_of(run, seed, **(bumps if seed == 0 else {})) for seed in (0, 1))
 
 
-def runs_of(figure_id: str) -> dict[str, tuple[xarray.Dataset, ...]]:
-    return {run: data(run) for run in load_catalogue().figure(figure_id).runs}
+runs_of, drawn = drawings(data, NOTE)
 
 
 def record(run: str) -> WalkRecord:
@@ -57,20 +54,6 @@ def record(run: str) -> WalkRecord:
 
 def records(figure_id: str) -> dict[str, WalkRecord]:
     return {run: record(run) for run in load_catalogue().figure(figure_id).runs}
-
-
-@cache
-def drawn(figure_id: str) -> Figure:
-    return draw(figure_id, runs_of(figure_id), scale_note=NOTE)
-
-
-def texts(figure: Figure) -> str:
-    return "\n".join(t.get_text() for t in figure.findobj(mpl.text.Text))
-
-
-def panels(figure: Figure) -> list[Axes]:
-    """Axes that hold data."""
-    return [ax for ax in figure.axes if ax.get_visible() and (ax.lines or ax.patches or ax.collections)]
 
 
 @pytest.mark.parametrize("figure_id", LAYOUTS)
@@ -104,13 +87,7 @@ def test_papers_are_a_table() -> None:
 
 @pytest.mark.parametrize("figure_id", ["WALK-F02", "WALK-T02"])
 def test_both_themes_are_laid_out_alike_and_differ(figure_id: str) -> None:
-    before = dict(mpl.rcParams)
-    light, dark = (np.asarray(i) for i in render(lambda name: draw(figure_id, runs_of(figure_id), name), dpi=40))
-    assert dict(mpl.rcParams) == before
-    assert light.shape == dark.shape
-    assert light[0, -1, 3] == dark[0, -1, 3] == 0
-    both = (light[..., 3] > 200) & (dark[..., 3] > 200)
-    assert (light[both] != dark[both]).any()
+    assert_both_themes_are_laid_out_alike_and_differ(figure_id, runs_of(figure_id))
 
 
 def test_a_trajectory_draws_every_sampled_point_and_joins_the_floors() -> None:

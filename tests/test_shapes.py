@@ -116,10 +116,8 @@ def test_a_well_ends_at_the_lower_of_its_barriers():
 def test_a_peak_may_fall_at_the_very_ends_of_the_view():
     assert shapes.falls_on_both_sides([-1, 0, 1], [0, 1, 0])
     assert shapes.describe([-1, 0, 1], [0, 1, 0]).weak
-    assert not shapes.falls_on_both_sides([-1, 0, 2], [2, 1, 0])
-    assert not shapes.falls_on_both_sides([-1, 0, 1], [1, 1, 0]) and not shapes.falls_on_both_sides(
-        [-1, 0, 1], [0, 1, 1]
-    )
+    for losses in ([2, 1, 0], [1, 1, 0], [0, 1, 1]):
+        assert not shapes.falls_on_both_sides([-1, 0, 1], losses)
     assert shapes.falls_on_both_sides([-1, -0.5, 0, 1], [5, -1, 0, -3])  # at 0.5, a grid point on the left alone
 
 
