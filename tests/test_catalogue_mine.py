@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from catalogued import every_claim, figures_and_claims
 from synthetic_slices import slice_run
 
-from landscape_helpers.catalogue import PROFILES, Claim, Run, forward_macs, load_catalogue, parse_catalogue, run_pflop
+from landscape_helpers.catalogue import PROFILES, Run, forward_macs, load_catalogue, parse_catalogue, run_pflop
 from landscape_helpers.catalogue.landscape_cost import landscape_work
 from landscape_helpers.claims import ledger
 from landscape_helpers.runner import experiment, load
 from landscape_helpers.store import Store
 
 CATALOGUE = load_catalogue()
-FIGURES = {name: figure for name, figure in CATALOGUE.figures.items() if figure.paper == "MINE"}
-CLAIMS = {name: claim for name, claim in CATALOGUE.claims.items() if claim.paper == "MINE"}
+FIGURES, CLAIMS = figures_and_claims("MINE")
 RUNS: dict[str, Run] = {n: r for n, r in CATALOGUE.runs.items() if r.experiment.startswith("landscape_")}
 
 # Checks that the paper's inventory lists for each figure; what is added here has basis "ours".
@@ -27,12 +26,6 @@ PAPER_CHECKS = {
     "F12": 3, "F13": 7, "F14": 3, "A15": 2, "B16": 2, "B17": 2,
 }  # fmt: skip
 CHECKPOINTS = (0, 10, 50, 100, 200)
-
-
-def every_claim() -> Iterator[Claim]:
-    for figure in FIGURES.values():
-        yield from figure.checks
-    yield from CLAIMS.values()
 
 
 def test_every_figure_check_and_claim_of_the_paper_is_there() -> None:
@@ -79,7 +72,7 @@ def test_shorter_trainings_keep_the_papers_checkpoints_in_proportion_and_say_so(
 
 
 def test_every_epoch_that_is_measured_is_kept() -> None:
-    for claim in every_claim():
+    for claim in every_claim("MINE"):
         for m in claim.measurements:
             epochs = m.arguments.get("epoch", [])
             for scale in CATALOGUE.runs[m.run].scales.values():
@@ -211,7 +204,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Store:
 class TestLedger:
     def test_every_claim_is_decided_where_its_runs_exist(self, shelf: Store) -> None:
         rows = {row["id"]: row for row in ledger("smoke", "MINE", shelf)}
-        assert set(rows) == {claim.id for claim in every_claim()}
+        assert set(rows) == {claim.id for claim in every_claim("MINE")}
         undecided = {name for name, row in rows.items() if row["verdict"] == "not run"}
         assert undecided == {"MINE-F03-1b", "MINE-F03-2b", "MINE-F03-3"}
         assert all("CIFAR-100 is not embedded" in rows[name]["reason"] for name in undecided)

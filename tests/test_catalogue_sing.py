@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from catalogued import every_claim, figures_and_claims
 from synthetic_sing import make_edge, make_flow
 
 from landscape_helpers.catalogue import PROFILES, Claim, Run, load_catalogue, run_pflop
@@ -21,8 +21,7 @@ from landscape_helpers.runner import experiment
 from landscape_helpers.store import Store
 
 CATALOGUE = load_catalogue()
-FIGURES = {name: figure for name, figure in CATALOGUE.figures.items() if figure.paper == "SING"}
-CLAIMS = {name: claim for name, claim in CATALOGUE.claims.items() if claim.paper == "SING"}
+FIGURES, CLAIMS = figures_and_claims("SING")
 RUNS: dict[str, Run] = {
     n: r for n, r in CATALOGUE.runs.items() if r.experiment in ("edge_of_stability", "gradient_flow")
 }
@@ -31,12 +30,6 @@ EDGE = [run for run in RUNS.values() if run.experiment == "edge_of_stability"]
 # Checks that the paper's inventory lists for each figure; what is added here has basis "ours".
 PAPER_CHECKS = {"F01": 5, "F02": 2, "F03": 3, "F04": 2, "F05": 4, "F06": 3, "T01": 4}
 RATES = (0.003, 0.001, 0.0003, 0.0001)
-
-
-def every_claim() -> Iterator[Claim]:
-    for figure in FIGURES.values():
-        yield from figure.checks
-    yield from CLAIMS.values()
 
 
 def test_every_figure_check_and_claim_of_the_paper_is_there() -> None:
@@ -54,7 +47,7 @@ def test_the_defaults_are_the_experiments() -> None:
         assert defaults == experiment(name).DEFAULTS, name
 
 
-@pytest.mark.parametrize("claim", list(every_claim()), ids=lambda c: c.id)
+@pytest.mark.parametrize("claim", every_claim("SING"), ids=lambda c: c.id)
 def test_measurements_exist_and_predicates_use_only_them(claim: Claim) -> None:
     for m in claim.measurements:
         check_arguments(m.measure, m.arguments)
@@ -203,7 +196,7 @@ def rows(shelf: Store) -> dict[str, Any]:
 
 class TestLedger:
     def test_every_claim_is_decided_where_its_runs_exist(self, rows: dict[str, Any]) -> None:
-        assert set(rows) == {claim.id for claim in every_claim()}
+        assert set(rows) == {claim.id for claim in every_claim("SING")}
         assert {name for name, row in rows.items() if row["verdict"] == "not run"} == set()
 
     def test_runs_as_the_paper_describes_them_reproduce_its_claims(self, rows: dict[str, Any]) -> None:

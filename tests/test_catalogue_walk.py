@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
+from catalogued import every_claim, figures_and_claims
 
-from landscape_helpers.catalogue import PROFILES, Claim, Run, load_catalogue, run_pflop
+from landscape_helpers.catalogue import PROFILES, Run, load_catalogue, run_pflop
 from landscape_helpers.catalogue.walk_cost import walk_work
 from landscape_helpers.runner import experiment, validate
 
 CATALOGUE = load_catalogue()
-FIGURES = {name: figure for name, figure in CATALOGUE.figures.items() if figure.paper == "WALK"}
-CLAIMS = {name: claim for name, claim in CATALOGUE.claims.items() if claim.paper == "WALK"}
+FIGURES, CLAIMS = figures_and_claims("WALK")
 USED = {run for figure in FIGURES.values() for run in figure.runs}
 RUNS: dict[str, Run] = {n: CATALOGUE.runs[n] for n in USED}
 WALKS = {name: run for name, run in RUNS.items() if run.experiment == "walk"}
@@ -23,12 +21,6 @@ PAPER_CHECKS = {
     **dict.fromkeys([f"F{n:02d}" for n in (4, 6, 22, 23, 24, 27)], 2),
     "F01": 5, "F02": 5, "F03": 4, "F05": 6, "F07": 3, "F08": 3, "F10": 5, "F18": 4, "T01": 4, "T02": 3,
 }  # fmt: skip
-
-
-def every_claim() -> Iterator[Claim]:
-    for figure in FIGURES.values():
-        yield from figure.checks
-    yield from CLAIMS.values()
 
 
 def test_every_figure_table_check_and_claim_of_the_paper_is_there() -> None:
@@ -82,7 +74,7 @@ def test_the_audited_epochs_are_whole_at_paper_scale() -> None:
 
 def test_every_sampled_window_that_is_measured_is_asked_for() -> None:
     over_windows = ("interior_share", "floor_rise_share", "mean_height", "barrier_share", "barriers_per_epoch")
-    for claim in every_claim():
+    for claim in every_claim("WALK"):
         for m in claim.measurements:
             if m.measure not in over_windows:
                 continue

@@ -8,6 +8,7 @@ import textwrap
 import numpy as np
 import pytest
 import torch
+from interruption import Interrupted, stop_at
 from torch import nn
 from torch.nn import functional as F
 
@@ -36,15 +37,6 @@ def same(a: Objective, b: Objective) -> bool:
     return np.array_equal(objective_digest(a), objective_digest(b))
 
 
-class Interrupted(Exception):
-    pass
-
-
-def stop(k: int, *_: object) -> None:
-    if k == 3:
-        raise Interrupted
-
-
 def direction(o: Objective) -> torch.Tensor:
     return torch.randn(o.parameters, generator=torch.Generator().manual_seed(1)).to(o.dtype)
 
@@ -60,7 +52,7 @@ RUNS = {
 
 def interrupted(run, o: Objective, file) -> None:
     with pytest.raises(Interrupted):
-        run(o, checkpoint=file, checkpoint_every=0, progress=stop)
+        run(o, checkpoint=file, checkpoint_every=0, progress=stop_at(3))
     assert file.exists()
 
 
@@ -94,7 +86,7 @@ def test_probes_with_other_settings_are_another_run(tmp_path, name):
     run, file = RUNS[name], tmp_path / "state.npz"
     x, y = data()
     with pytest.raises(Interrupted):
-        run(objective(), checkpoint=file, checkpoint_every=0, progress=stop, probes=[Evaluation(1, x, y)])
+        run(objective(), checkpoint=file, checkpoint_every=0, progress=stop_at(3), probes=[Evaluation(1, x, y)])
     with pytest.raises(ValueError, match="saved by another tra"):
         run(objective(), checkpoint=file, probes=[Evaluation(2, x, y)])
     run(objective(), checkpoint=file, probes=[Evaluation(1, x, y)])

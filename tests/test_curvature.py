@@ -3,30 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from quadratic_form import quadratic
 from torch import nn
 
 from landscape_helpers.curvature import OverflowedCurvature, both_ends, top_eigenpairs
 from landscape_helpers.objective import Objective
-
-
-def quadratic(spectrum: torch.Tensor, seed: int = 0) -> tuple[Objective, torch.Tensor]:
-    """An objective whose Hessian is Q diag(spectrum) Q', and that matrix."""
-    P = len(spectrum)
-    generator = torch.Generator().manual_seed(seed)
-    Q, _ = torch.linalg.qr(torch.randn(P, P, generator=generator, dtype=torch.float64))
-    H = Q @ torch.diag(spectrum) @ Q.T
-    model = nn.Linear(P, 1, bias=False).double()
-
-    class Form(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.theta = model.weight
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return (0.5 * self.theta @ H @ self.theta.T).expand(len(x), 1)
-
-    x = torch.zeros(1, 1, dtype=torch.float64)
-    return Objective(Form(), x, x, loss=lambda out, y: out.mean()), H
 
 
 def network() -> tuple[Objective, torch.Tensor]:

@@ -4,29 +4,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from quadratic_form import quadratic
 from torch import nn
 
 from landscape_helpers.curvature import spectral_density, trace
 from landscape_helpers.curvature.input_subspace import restrict
 from landscape_helpers.objective import Objective
-
-
-class Form(nn.Module):
-    def __init__(self, H: torch.Tensor) -> None:
-        super().__init__()
-        self.theta = nn.Parameter(torch.zeros(len(H), dtype=torch.float64))
-        self.H = H
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return (0.5 * self.theta @ self.H @ self.theta).expand(len(x), 1)
-
-
-def quadratic(spectrum: torch.Tensor) -> Objective:
-    """An objective whose Hessian has the given eigenvalues."""
-    P = len(spectrum)
-    Q, _ = torch.linalg.qr(torch.randn(P, P, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
-    x = torch.zeros(1, 1, dtype=torch.float64)
-    return Objective(Form(Q @ torch.diag(spectrum.double()) @ Q.T), x, x, loss=lambda out, y: out.mean())
 
 
 def network(activation: type[nn.Module] = nn.Tanh, batch_size: int | None = None, inputs: int = 6) -> Objective:
@@ -94,7 +77,7 @@ def test_the_quadrature_of_a_probe_is_exact_for_low_polynomials():
 @pytest.mark.parametrize("deflate", [0, 2])
 def test_an_invariant_space_met_early_ends_a_probe(spectrum, deflate):
     """Few distinct eigenvalues: as many steps suffice, and each eigenvalue has its share of the probe."""
-    objective = quadratic(torch.tensor(spectrum))
+    objective, _ = quadratic(torch.tensor(spectrum))
     result = spectral_density(objective, objective.theta, probes=250, steps=20, deflate=deflate)
     assert result.nodes.shape[1] <= 2 * len(set(spectrum)) + deflate
     np.testing.assert_allclose(result.weights.sum(1), 1)
@@ -107,7 +90,7 @@ def test_an_invariant_space_met_early_ends_a_probe(spectrum, deflate):
 def test_taking_out_the_largest_changes_the_noise_and_not_the_mean():
     """One repeated outlier among them: a copy that was not taken out is still sampled."""
     spectrum = torch.cat([torch.tensor([90.0, 40.0, 40.0, -20.0]), torch.linspace(-1, 1, 116)])
-    objective = quadratic(spectrum)
+    objective, _ = quadratic(spectrum)
     plain, deflated = (
         [spectral_density(objective, objective.theta, 5, 20, seed, deflate=k) for seed in range(25)] for k in (0, 6)
     )

@@ -1,14 +1,10 @@
 """Gradient descent and its probes against closed forms, dense recomputation, and interrupted twins."""
 
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 import xarray
+from interruption import Interrupted, run_until_killed, stop_at
 from torch import nn
 
 from landscape_helpers.descent import (
@@ -217,10 +213,6 @@ def test_zero_steps_record_the_starting_point():
     assert np.isnan(descent.record.correlation).all()
 
 
-class Interrupt(Exception):
-    pass
-
-
 @pytest.mark.parametrize("at", [1, 7, 19])
 def test_an_interrupted_run_ends_with_the_same_record(tmp_path, at):
     objective = classifier(dtype=torch.float32)
@@ -228,15 +220,11 @@ def test_an_interrupted_run_ends_with_the_same_record(tmp_path, at):
     def probes():
         return [GradientCorrelation(5, [2, 10]), Sharpness(4)]
 
-    def stop(k, steps, loss):
-        if k == at:
-            raise Interrupt
-
     whole = gradient_descent(objective, objective.theta, 0.5, 25, probes())
     file = tmp_path / "run.npz"
-    with pytest.raises(Interrupt):
+    with pytest.raises(Interrupted):
         gradient_descent(
-            objective, objective.theta, 0.5, 25, probes(), checkpoint=file, checkpoint_every=0, progress=stop
+            objective, objective.theta, 0.5, 25, probes(), checkpoint=file, checkpoint_every=0, progress=stop_at(at)
         )
     assert file.exists()
     resumed = gradient_descent(objective, objective.theta, 0.5, 25, probes(), checkpoint=file)
@@ -246,34 +234,18 @@ def test_an_interrupted_run_ends_with_the_same_record(tmp_path, at):
 
 
 def test_a_killed_process_resumes_to_the_same_record(tmp_path):
-    script = textwrap.dedent(
-        """
-        import os, signal, sys
-        import torch
-        sys.path.insert(0, sys.argv[1])
+    program = """
         from test_descent import classifier
         from landscape_helpers.descent import GradientCorrelation, gradient_descent
-        torch.set_num_threads(1)
         objective = classifier(dtype=torch.float32)
-        def die(k, steps, loss):
-            if k == 9:
-                os.kill(os.getpid(), signal.SIGKILL)
-        gradient_descent(objective, objective.theta, 0.5, 20, [GradientCorrelation()], checkpoint=sys.argv[2],
+        gradient_descent(objective, objective.theta, 0.5, 20, [GradientCorrelation()], checkpoint=file,
                          checkpoint_every=0, progress=die)
         """
-    )
     file = tmp_path / "run.npz"
-    here = str(Path(__file__).parent)
-    killed = subprocess.run([sys.executable, "-c", script, here, str(file)], check=False)
-    assert killed.returncode == -9
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        objective = classifier(dtype=torch.float32)
-        resumed = gradient_descent(objective, objective.theta, 0.5, 20, [GradientCorrelation()], checkpoint=file).record
-        whole = gradient_descent(objective, objective.theta, 0.5, 20, [GradientCorrelation()]).record
-    finally:
-        torch.set_num_threads(threads)
+    run_until_killed(program, 9, file)
+    objective = classifier(dtype=torch.float32)
+    resumed = gradient_descent(objective, objective.theta, 0.5, 20, [GradientCorrelation()], checkpoint=file).record
+    whole = gradient_descent(objective, objective.theta, 0.5, 20, [GradientCorrelation()]).record
     xarray.testing.assert_identical(resumed, whole)
 
 
@@ -281,12 +253,8 @@ def test_a_foreign_or_broken_checkpoint_is_refused(tmp_path):
     objective = classifier()
     file = tmp_path / "run.npz"
 
-    def stop(k, steps, loss):
-        if k == 3:
-            raise Interrupt
-
-    with pytest.raises(Interrupt):
-        gradient_descent(objective, objective.theta, 0.5, 9, checkpoint=file, checkpoint_every=0, progress=stop)
+    with pytest.raises(Interrupted):
+        gradient_descent(objective, objective.theta, 0.5, 9, checkpoint=file, checkpoint_every=0, progress=stop_at(3))
     with pytest.raises(ValueError, match="saved by another trajectory"):
         gradient_descent(objective, objective.theta, 0.4, 9, checkpoint=file)
     with pytest.raises(ValueError, match=r"run\.npz stands at step 3, beyond the steps=2 asked for"):

@@ -1,15 +1,11 @@
 """Gradient flow against the exponential on a quadratic, a dense Hessian, and interrupted twins."""
 
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 import xarray
-from test_telemetry import Interrupt, classifier, quadratic
+from interruption import Interrupted, run_until_killed, stop_at
+from test_telemetry import classifier, quadratic
 
 from landscape_helpers.descent import gradient_flow
 
@@ -108,15 +104,11 @@ def test_a_lambda_that_has_not_converged_is_said():
 def test_an_interrupted_flow_ends_with_the_same_record(tmp_path, at, method):
     objective = classifier(torch.float32)
 
-    def stop(n, steps, loss):
-        if n == at:
-            raise Interrupt
-
     settings = {"cap": 0.5, "steps": 12, "method": method, "snapshot_every": 4, "lambda_every": 2}
     whole = gradient_flow(objective, objective.theta, **settings)
     file = tmp_path / "flow.npz"
-    with pytest.raises(Interrupt):
-        gradient_flow(objective, objective.theta, **settings, checkpoint=file, checkpoint_every=0, progress=stop)
+    with pytest.raises(Interrupted):
+        gradient_flow(objective, objective.theta, **settings, checkpoint=file, checkpoint_every=0, progress=stop_at(at))
     resumed = gradient_flow(objective, objective.theta, **settings, checkpoint=file)
     xarray.testing.assert_identical(whole.record, resumed.record)
     for a, b in ((whole.peak, resumed.peak), (whole.snapshot_peak, resumed.snapshot_peak)):
@@ -126,25 +118,14 @@ def test_an_interrupted_flow_ends_with_the_same_record(tmp_path, at, method):
 
 
 def test_a_killed_process_resumes_to_the_same_record(tmp_path):
-    script = textwrap.dedent(
-        """
-        import os, signal, sys
-        import torch
-        sys.path.insert(0, sys.argv[1])
+    program = """
         from test_telemetry import classifier
         from landscape_helpers.descent import gradient_flow
-        torch.set_num_threads(1)
         objective = classifier(torch.float32)
-        def die(n, steps, loss):
-            if n == 9:
-                os.kill(os.getpid(), signal.SIGKILL)
-        gradient_flow(objective, objective.theta, cap=0.5, steps=14, checkpoint=sys.argv[2], checkpoint_every=0,
-                      progress=die)
+        gradient_flow(objective, objective.theta, cap=0.5, steps=14, checkpoint=file, checkpoint_every=0, progress=die)
         """
-    )
     file = tmp_path / "flow.npz"
-    killed = subprocess.run([sys.executable, "-c", script, str(Path(__file__).parent), str(file)], check=False)
-    assert killed.returncode == -9 and file.exists()
+    run_until_killed(program, 9, file)
     objective = classifier(torch.float32)
     resumed = gradient_flow(objective, objective.theta, cap=0.5, steps=14, checkpoint=file).record
     xarray.testing.assert_identical(resumed, gradient_flow(objective, objective.theta, cap=0.5, steps=14).record)
@@ -153,12 +134,8 @@ def test_a_killed_process_resumes_to_the_same_record(tmp_path):
 def test_a_foreign_checkpoint_is_refused(tmp_path):
     objective, file = classifier(), tmp_path / "flow.npz"
 
-    def stop(n, steps, loss):
-        if n == 2:
-            raise Interrupt
-
-    with pytest.raises(Interrupt):
-        gradient_flow(objective, objective.theta, steps=5, checkpoint=file, checkpoint_every=0, progress=stop)
+    with pytest.raises(Interrupted):
+        gradient_flow(objective, objective.theta, steps=5, checkpoint=file, checkpoint_every=0, progress=stop_at(2))
     with pytest.raises(ValueError, match="saved by another flow"):
         gradient_flow(objective, objective.theta, steps=5, method="rk4", checkpoint=file)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from interruption import Interrupted
 from torch import nn
 
 from landscape_helpers import directions, mining, shapes
@@ -204,10 +205,6 @@ def test_a_seed_reproduces_bit_for_bit_and_nothing_is_left_changed(algorithm):
     assert torch.equal(a.direction, b.direction)
     assert a.record.identical(b.record)
     assert not torch.equal(search(algorithm, problem, seed=5).direction, a.direction)
-
-
-class Interrupted(Exception):
-    pass
 
 
 @pytest.mark.parametrize("stop", [1, 6, 7, 12])  # within an epoch of six batches, and at its end

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from quadratic_form import quadratic
 
 from landscape_helpers.curvature import loss_change
 from landscape_helpers.objective import Objective
@@ -11,30 +11,15 @@ from landscape_helpers.objective import Objective
 D = 12
 
 
-class Form(nn.Module):
-    """L(theta) = theta' H theta / 2, so that the gradient at theta is H theta and nothing lies beyond second order."""
-
-    def __init__(self, H: torch.Tensor) -> None:
-        super().__init__()
-        self.theta = nn.Parameter(torch.zeros(len(H), dtype=torch.float64))
-        self.H = H
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return (0.5 * self.theta @ self.H @ self.theta).expand(len(x), 1)
-
-
-def quadratic() -> tuple[Objective, torch.Tensor, torch.Tensor]:
+def drawn() -> tuple[Objective, torch.Tensor, torch.Tensor]:
     """The objective, a theta of gradient norm near 1.7, and H with eigenvalues of both signs."""
     generator = torch.Generator().manual_seed(0)
-    Q, _ = torch.linalg.qr(torch.randn(D, D, generator=generator, dtype=torch.float64))
-    H = Q @ torch.diag(torch.linspace(-1, 4, D, dtype=torch.float64)) @ Q.T
-    x = torch.zeros(1, 1, dtype=torch.float64)
-    theta = 0.2 * torch.randn(D, generator=generator, dtype=torch.float64)
-    return Objective(Form(H), x, x, loss=lambda out, y: out.mean()), theta, H
+    objective, H = quadratic(torch.linspace(-1, 4, D, dtype=torch.float64), generator)
+    return objective, 0.2 * torch.randn(D, generator=generator, dtype=torch.float64), H
 
 
 def test_on_a_quadratic_the_second_order_change_is_the_change():
-    objective, theta, _ = quadratic()
+    objective, theta, _ = drawn()
     change = loss_change(objective, theta, 1.3, [0.1, -0.7], draws=25, measure=True)
     np.testing.assert_allclose(change.second_order, change.measured, rtol=1e-10, atol=1e-12)
     assert change.products == objective.counts.products == 25
@@ -42,7 +27,7 @@ def test_on_a_quadratic_the_second_order_change_is_the_change():
 
 def test_formulas_match_a_large_sample_and_the_printed_variance_does_not():
     """Independent draws in NumPy; 400,000 of them put the sample variance within half a per cent."""
-    objective, theta, H = quadratic()
+    objective, theta, H = drawn()
     sigma, lam = 1.3, 0.7
     g, h = (H @ theta).numpy(), H.numpy()
     change = loss_change(objective, theta, sigma, [lam], draws=4000)
@@ -64,7 +49,7 @@ def test_formulas_match_a_large_sample_and_the_printed_variance_does_not():
 
 
 def test_traces_come_with_errors_that_cover_the_truth():
-    objective, theta, H = quadratic()
+    objective, theta, H = drawn()
     truth, truth_square = float(torch.trace(H)), float(torch.trace(H @ H))
     inside = inside_square = 0
     for seed in range(40):
@@ -75,7 +60,7 @@ def test_traces_come_with_errors_that_cover_the_truth():
 
 
 def test_relative_displacement():
-    objective, theta, _ = quadratic()
+    objective, theta, _ = drawn()
     change = loss_change(objective, theta, 2.0, [0.01, -0.1], draws=30, seed=4)
     np.testing.assert_allclose(change.displacements[:, 1], 10 * change.displacements[:, 0])
     expected = 0.01 * 2.0 * np.sqrt(D) / float(theta.norm())
@@ -83,14 +68,14 @@ def test_relative_displacement():
 
 
 def test_draws_do_not_depend_on_how_many_follow():
-    objective, theta, _ = quadratic()
+    objective, theta, _ = drawn()
     few, many = (loss_change(objective, theta, 1.0, [0.1], draws=n, seed=7) for n in (13, 24))
     np.testing.assert_array_equal(few.curvatures, many.curvatures[:13])
     assert not np.array_equal(few.curvatures, loss_change(objective, theta, 1.0, [0.1], 13, seed=8).curvatures)
 
 
 def test_progress_is_told():
-    objective, theta, _ = quadratic()
+    objective, theta, _ = drawn()
     seen: list[int] = []
     loss_change(objective, theta, draws=24, progress=seen.append)
     assert seen == [10, 20, 24]
@@ -108,7 +93,7 @@ def test_progress_is_told():
     ],
 )
 def test_bad_input_is_refused_before_any_work(change, message):
-    objective, theta, _ = quadratic()
+    objective, theta, _ = drawn()
     with pytest.raises(ValueError, match=message):
         loss_change(objective, **({"theta": theta} | change))
     assert objective.counts.products == 0

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from interruption import Interrupted, stop_at
 from torch import nn
 
 from landscape_helpers import Objective
@@ -73,23 +74,17 @@ def test_a_mean_over_batches_of_equal_size_is_the_full_gradient():
     assert np.isclose(sum(loss for loss, _ in pieces) / 4, objective.loss(objective.theta), rtol=1e-12)
 
 
-class Interrupted(Exception):
-    pass
-
-
 def test_an_interrupted_training_ends_where_it_would_have_ended(tmp_path):
     model, x, y = problem()
     objective = Objective(model, x, y)
     arguments = {"momentum": 0.9, "weight_decay": 1e-3, "schedule": "cosine", "seed": 5, "keep": [1, 3, 6]}
     whole = sgd(objective, objective.theta, 0.3, 6, 8, **arguments)
 
-    def stop(epoch, epochs, loss):
-        if epoch == 4:
-            raise Interrupted
-
     file = tmp_path / "training.npz"
     with pytest.raises(Interrupted):
-        sgd(objective, objective.theta, 0.3, 6, 8, **arguments, checkpoint=file, checkpoint_every=0, progress=stop)
+        sgd(
+            objective, objective.theta, 0.3, 6, 8, **arguments, checkpoint=file, checkpoint_every=0, progress=stop_at(4)
+        )
     assert file.exists()
     resumed = sgd(objective, objective.theta, 0.3, 6, 8, **arguments, checkpoint=file, checkpoint_every=0)
     assert torch.equal(resumed.theta, whole.theta) and np.array_equal(resumed.losses, whole.losses)
@@ -101,13 +96,8 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     model, x, y = problem()
     objective = Objective(model, x, y)
     file = tmp_path / "training.npz"
-
-    def stop(epoch, epochs, loss):
-        if epoch == 2:
-            raise Interrupted
-
     with pytest.raises(Interrupted):
-        sgd(objective, objective.theta, 0.3, 4, 8, checkpoint=file, checkpoint_every=0, progress=stop)
+        sgd(objective, objective.theta, 0.3, 4, 8, checkpoint=file, checkpoint_every=0, progress=stop_at(2))
     with pytest.raises(ValueError, match="saved by another training run"):
         sgd(objective, objective.theta, 0.1, 4, 8, checkpoint=file)
 

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from interruption import Interrupted, stop_at
 from torch import nn
 
 from landscape_helpers.objective import Objective
@@ -234,18 +235,6 @@ def test_losses_that_overflow_are_values():
     assert float(curve.loss[2]) == pytest.approx(objective.loss(theta + direction), rel=1e-6)
 
 
-class Interrupted(Exception):
-    pass
-
-
-def stop_after(count: int):
-    def progress(done: int, total: int) -> None:
-        if done >= count:
-            raise Interrupted
-
-    return progress
-
-
 def test_a_slice_goes_on_where_it_stopped_and_computes_nothing_twice(tmp_path):
     def vanishing(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         value = outputs.double().mean()
@@ -259,7 +248,7 @@ def test_a_slice_goes_on_where_it_stopped_and_computes_nothing_twice(tmp_path):
     assert np.isnan(values).any() and (values == 0).any() and (values < 0).any()
     file = tmp_path / "slice.npz"
     with pytest.raises(Interrupted):
-        plane(objective, theta, first, second, at1, at2, checkpoint=file, progress=stop_after(11))
+        plane(objective, theta, first, second, at1, at2, checkpoint=file, progress=stop_at(11))
     assert file.exists()
     seen: list[tuple[int, int]] = []
     before = objective.counts.forward
@@ -277,7 +266,7 @@ def test_the_checkpoint_of_another_slice_is_refused(tmp_path, what):
     theta, (direction, other) = objective.theta, directions(objective)
     file = tmp_path / "slice.npz"
     with pytest.raises(Interrupted):
-        line(objective, theta, direction, [0, 1, 2], checkpoint=file, progress=stop_after(1))
+        line(objective, theta, direction, [0, 1, 2], checkpoint=file, progress=stop_at(1))
     x, y = images()
     again = Objective(residual(), x.flip(0), y, dtype=torch.float64) if what == "data" else objective
     arguments = {

@@ -1,14 +1,10 @@
 """Edge-of-stability telemetry against closed forms, dense recomputation, and interrupted twins."""
 
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 import xarray
+from interruption import Interrupted, run_until_killed, stop_at
 from torch import nn
 
 from landscape_helpers.descent import Telemetry, gradient_descent
@@ -142,10 +138,6 @@ def test_overflowing_curvature_is_nan_and_not_converged():
     assert float(record.theta_norm[0]) == 0
 
 
-class Interrupt(Exception):
-    pass
-
-
 def probes():
     return [Telemetry(0.5, 4, top=3, k=5)]
 
@@ -160,14 +152,10 @@ def whole():
 def test_an_interrupted_run_ends_with_the_same_record(tmp_path, at, whole):
     objective = classifier(torch.float32)
 
-    def stop(k, steps, loss):
-        if k == at:
-            raise Interrupt
-
     file = tmp_path / "run.npz"
-    with pytest.raises(Interrupt):
+    with pytest.raises(Interrupted):
         gradient_descent(
-            objective, objective.theta, 0.5, 20, probes(), checkpoint=file, checkpoint_every=0, progress=stop
+            objective, objective.theta, 0.5, 20, probes(), checkpoint=file, checkpoint_every=0, progress=stop_at(at)
         )
     resumed = gradient_descent(objective, objective.theta, 0.5, 20, probes(), checkpoint=file)
     xarray.testing.assert_identical(whole.record, resumed.record)
@@ -175,25 +163,15 @@ def test_an_interrupted_run_ends_with_the_same_record(tmp_path, at, whole):
 
 
 def test_a_killed_process_resumes_to_the_same_record(tmp_path, whole):
-    script = textwrap.dedent(
-        """
-        import os, signal, sys
-        import torch
-        sys.path.insert(0, sys.argv[1])
+    program = """
         from test_telemetry import classifier, probes
         from landscape_helpers.descent import gradient_descent
-        torch.set_num_threads(1)
         objective = classifier(torch.float32)
-        def die(k, steps, loss):
-            if k == 9:
-                os.kill(os.getpid(), signal.SIGKILL)
-        gradient_descent(objective, objective.theta, 0.5, 20, probes(), checkpoint=sys.argv[2], checkpoint_every=0,
+        gradient_descent(objective, objective.theta, 0.5, 20, probes(), checkpoint=file, checkpoint_every=0,
                          progress=die)
         """
-    )
     file = tmp_path / "run.npz"
-    killed = subprocess.run([sys.executable, "-c", script, str(Path(__file__).parent), str(file)], check=False)
-    assert killed.returncode == -9 and file.exists()
+    run_until_killed(program, 9, file)
     objective = classifier(torch.float32)
     resumed = gradient_descent(objective, objective.theta, 0.5, 20, probes(), checkpoint=file).record
     xarray.testing.assert_identical(resumed, whole.record)
@@ -202,14 +180,10 @@ def test_a_killed_process_resumes_to_the_same_record(tmp_path, whole):
 def test_a_checkpoint_of_other_telemetry_is_refused(tmp_path):
     objective, file = classifier(), tmp_path / "run.npz"
 
-    def stop(k, steps, loss):
-        if k == 3:
-            raise Interrupt
-
-    with pytest.raises(Interrupt):
+    with pytest.raises(Interrupted):
         gradient_descent(
             objective, objective.theta, 0.5, 9, [Telemetry(0.5, 2, 1, k=2)], checkpoint=file, checkpoint_every=0,
-            progress=stop,
+            progress=stop_at(3),
         )  # fmt: skip
     with pytest.raises(ValueError, match="telemetry had other settings"):
         gradient_descent(objective, objective.theta, 0.5, 9, [Telemetry(0.5, 3, 1, k=2)], checkpoint=file)
