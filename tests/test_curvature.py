@@ -174,6 +174,7 @@ def test_copies_are_found_at_both_ends_of_a_large_space():
     H = objective.hvp(objective.theta, torch.eye(240, dtype=torch.float64))
     true = (H @ pairs.vectors - pairs.vectors * torch.as_tensor(pairs.values.copy())).norm(dim=0).numpy()
     assert (true <= pairs.residuals + 1e-9).all()
+    assert (pairs.residuals <= 1e-6 * pairs.values).all()
 
 
 @pytest.mark.parametrize("call", [both_ends, top_eigenpairs])

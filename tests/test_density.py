@@ -40,6 +40,8 @@ def test_it_is_a_density():
         density = result.density(grid, width)
         assert np.trapezoid(density, grid) == pytest.approx(1, abs=1e-6)
     assert result.mass(-np.inf, np.inf) == pytest.approx(1)
+    assert result.width == pytest.approx(0.01 * (result.largest - result.smallest))
+    assert (result.lost_trace, result.lost_trace_error) == (0, 0)
     middle = 0.01
     assert result.mass(-np.inf, middle) + result.mass(np.nextafter(middle, 1), np.inf) == pytest.approx(1)
 
@@ -85,6 +87,14 @@ def test_an_invariant_space_met_early_ends_a_probe(spectrum, deflate):
         assert result.mass(value - 1e-6, value + 1e-6) == pytest.approx(spectrum.count(value) / len(spectrum), abs=0.08)
     assert result.smallest == pytest.approx(min(spectrum), abs=1e-9)
     assert result.largest == pytest.approx(max(spectrum), abs=1e-9)
+    assert result.width > 0
+
+
+def test_the_error_of_the_trace_is_its_spread_over_seeds():
+    objective, _ = quadratic(torch.linspace(-1, 5, 8))
+    results = [spectral_density(objective, objective.theta, 3, 4, seed) for seed in range(300)]
+    spread = np.var([r.trace for r in results], ddof=1)
+    assert np.mean([r.trace_error**2 for r in results]) == pytest.approx(spread, rel=0.3)
 
 
 def test_taking_out_the_largest_changes_the_noise_and_not_the_mean():

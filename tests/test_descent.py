@@ -196,6 +196,9 @@ def test_gradients_whose_squares_overflow_single_precision_keep_their_correlatio
     record = gradient_descent(objective, objective.theta, 3e-24, 3, [GradientCorrelation()]).record
     assert float(record.gradient_norm[0]) == pytest.approx(1e24)
     np.testing.assert_allclose(record.correlation[1:], -1.0)
+    record = gradient_descent(objective, objective.theta, 3e-24, 3, [Travel()]).record
+    assert float(record.gradient_norm[0]) == pytest.approx(1e24)
+    np.testing.assert_allclose(record.cosine[1:], -1.0)
 
 
 def test_stops_below_the_asked_for_loss():

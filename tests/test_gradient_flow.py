@@ -64,6 +64,13 @@ def test_lambda_and_the_peaks_of_a_network_match_the_dense_hessian():
         np.testing.assert_allclose(peak.theta, thetas[peak.step], rtol=1e-9, atol=1e-12)
 
 
+def test_a_flow_may_end_by_its_loss_alone():
+    objective = quadratic(CURVATURES)
+    start = objective.loss(objective.theta)
+    record = gradient_flow(objective, objective.theta, cap=0.2, stop_loss=start / 2).record
+    assert float(record.loss[-1]) < start / 2 <= float(record.loss[-2])
+
+
 def test_lambda_is_measured_every_so_many_steps_and_kept_in_between():
     objective = classifier()
     record = gradient_flow(objective, objective.theta, cap=10.0, steps=7, lambda_every=3).record

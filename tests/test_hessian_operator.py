@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from landscape_helpers.curvature import HessianAt
+from landscape_helpers.curvature import HessianAt, linearised
 from landscape_helpers.curvature.layer_rules import ELEMENTWISE
 from landscape_helpers.curvature.linearised import chain_of
 from landscape_helpers.objective import Objective
@@ -249,6 +249,21 @@ def test_other_losses(name, loss):
     targets = torch.randint(0, 3, (11,)) if loss == "smoothed" else y
     objective = Objective(model, x, targets, loss=losses[loss], batch_size=4)
     V = vectors_for(objective)
+    assert relative(HessianAt(objective, objective.theta).product(V), objective.hvp(objective.theta, V)) < 1e-12
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv"])
+@pytest.mark.parametrize("coupled", [True, False])
+def test_a_loss_that_couples_its_samples_is_never_cut(name, coupled, monkeypatch):
+    """Pieces of one sample, as large data would have: the mean over samples allows them, its square does not."""
+    for limit in ("LINEAR_BYTES", "CONVOLUTION_BYTES"):
+        monkeypatch.setattr(linearised, limit, 1)
+    torch.manual_seed(0)
+    x, y = torch.randn(11, 2, 6, 6, dtype=torch.float64), torch.randint(0, 3, (11,))
+    loss = (lambda out, target: F.cross_entropy(out, target) ** 2) if coupled else "cross_entropy"
+    objective = Objective(MODELS[name]().double(), x, y, loss=loss)
+    V = vectors_for(objective)
+    assert chain_of(objective.model) is not None
     assert relative(HessianAt(objective, objective.theta).product(V), objective.hvp(objective.theta, V)) < 1e-12
 
 

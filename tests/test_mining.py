@@ -182,6 +182,16 @@ def test_algorithm_2_step_by_step(alpha, gamma):
     assert found.norms[-1] == pytest.approx(np.linalg.norm(phi - fixed))
 
 
+@pytest.mark.parametrize("alpha", [0.1, 0.5])
+def test_lambda_is_uniform_about_the_middle(alpha):
+    problem = known(saddle, DIMENSION, noise=0.1)
+    phi = problem.theta + 1
+    found = mining.vvv_basin(problem, problem.theta, phi, epochs=100, lr=1e-3, alpha=alpha, batch_size=1)
+    u = np.sort((found.record["lambda"].values - 0.5) / alpha)
+    expected = 2 * (np.arange(len(u)) + 0.5) / len(u) - 1
+    assert np.abs(u - expected).max() < 2 * 1.95 / math.sqrt(len(u))
+
+
 def search(algorithm: str, problem: Objective, **kwargs) -> mining.Mined:
     theta = problem.theta
     options = {"epochs": 3, "lr": 0.1, "batch_size": 5, "seed": 4} | kwargs
@@ -295,6 +305,12 @@ def test_null_of_a_vvv_basin():
     assert len(null.scores) == 58  # 2 x 400 gradients at 41/3 a curve
     # In a plane chance finds the third well too, on its share of the circle.
     assert null.score > 0.05 and 0 < np.mean(null.scores > 0) < 0.5
+
+
+def test_chance_is_as_short_as_what_was_mined():
+    problem = known(saddle, DIMENSION)
+    null = mining.null_w_peak(problem, problem.theta, 0.03 * DOWN, budget=60)
+    assert null.norm == pytest.approx(0.03) and float(null.direction.norm()) == pytest.approx(0.03)
 
 
 def test_best_random_measures_what_a_score_costs():

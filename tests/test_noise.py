@@ -50,13 +50,17 @@ def test_formulas_match_a_large_sample_and_the_printed_variance_does_not():
 
 def test_traces_come_with_errors_that_cover_the_truth():
     objective, theta, H = drawn()
-    truth, truth_square = float(torch.trace(H)), float(torch.trace(H @ H))
-    inside = inside_square = 0
+    truth, truth_square, square = float(torch.trace(H)), float(torch.trace(H @ H)), float((H @ theta) @ (H @ theta))
+    mean = 0.5 * 0.1**2 * 0.5**2 * truth
+    variance = 0.1**2 * 0.5**2 * square + 0.5 * 0.1**4 * 0.5**4 * truth_square
+    inside = inside_square = inside_mean = inside_variance = 0
     for seed in range(40):
         change = loss_change(objective, theta, 0.5, [0.1], draws=50, seed=seed)
         inside += abs(change.trace - truth) < 2 * change.trace_error
         inside_square += abs(change.trace_square - truth_square) < 2 * change.trace_square_error
-    assert inside >= 34 and inside_square >= 34  # 38 expected of 40
+        inside_mean += abs(change.mean[0] - mean) < 2 * change.mean_error[0]
+        inside_variance += abs(change.variance[0] - variance) < 2 * change.variance_error[0]
+    assert inside == inside_mean >= 34 and inside_square == inside_variance >= 34  # 38 expected of 40
 
 
 def test_relative_displacement():
@@ -74,6 +78,12 @@ def test_draws_do_not_depend_on_how_many_follow():
     assert not np.array_equal(few.curvatures, loss_change(objective, theta, 1.0, [0.1], 13, seed=8).curvatures)
 
 
+def test_the_papers_scales_and_draws_are_the_defaults():
+    objective, theta, _ = drawn()
+    change = loss_change(objective, theta)
+    assert change.lambdas.tolist() == [0.001, 0.01] and change.sigma == 1 and len(change.slopes) == 100
+
+
 def test_progress_is_told():
     objective, theta, _ = drawn()
     seen: list[int] = []
@@ -85,6 +95,7 @@ def test_progress_is_told():
     ("change", "message"),
     [
         ({"sigma": 0.0}, "sigma must be a finite number above 0, got 0"),
+        ({"sigma": float("inf")}, "sigma must be a finite number above 0, got inf"),
         ({"lambdas": []}, "lambdas must be finite numbers, at least one"),
         ({"lambdas": [float("nan")]}, "lambdas must be finite numbers"),
         ({"draws": 1}, "draws must be at least 2"),

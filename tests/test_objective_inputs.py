@@ -158,6 +158,30 @@ def test_single_samples_that_tell_nothing_are_no_fault():
         assert objective.loss(objective.theta) == pytest.approx(loss(model(x[:16]), targets).item(), rel=1e-12)
 
 
+class Packed(nn.Module):
+    """Two outputs in a container; with statistics of the batch alone, so that two batches cannot be passed as one."""
+
+    def __init__(self, pack):
+        super().__init__()
+        self.norm, self.head, self.pack = nn.BatchNorm1d(5, track_running_stats=False), nn.Linear(5, 3).double(), pack
+
+    def forward(self, x):
+        out = self.head(self.norm(x))
+        return self.pack(out, 2 * out)
+
+
+@pytest.mark.parametrize("pack", [lambda a, b: (a, b), lambda a, b: [a, b], lambda a, b: {0: a, 1: b}])
+def test_outputs_in_containers_are_joined_to_see_whether_the_loss_is_an_average(pack):
+    x, y = torch.randn(24, 5, dtype=torch.float64), torch.arange(24) % 3
+
+    def loss(out, target, reduction="sum"):
+        return F.cross_entropy(out[0] + out[1], target, reduction=reduction)
+
+    with pytest.raises(ValueError, match="no plain average over samples"):
+        Objective(Packed(pack).double(), x, y, loss=loss, batch_size=8)
+    Objective(Packed(pack).double(), x, y, loss=lambda out, target: loss(out, target, "mean"), batch_size=8)
+
+
 def test_ignored_labels_are_refused_with_micro_batches():
     x, y = data()
     y[:8] = -100

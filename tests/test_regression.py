@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from landscape_helpers import regression
-from landscape_helpers.regression import Metrics, Plan, compare, regress
+from landscape_helpers.regression import Metrics, Plan, Report, compare, regress
 
 SOURCE = "spread over seeds"
 
@@ -71,6 +71,7 @@ class TestMetrics:
         (1.05, entry(1.0, 0.1), "ok"),
         (1.15, entry(1.0, 0.1), "drifted"),
         (0.85, entry(1.0, 0.1), "drifted"),
+        (103.0, entry(100.0, 1.0), "drifted"),
         (105.0, entry(100.0, 0.1, relative=True), "ok"),
         (-115.0, entry(-100.0, 0.1, relative=True), "drifted"),
         (1.0, entry(1.0), "ok"),
@@ -88,6 +89,20 @@ def test_a_quantity_against_its_baseline(value: Any, baseline: dict[str, Any], o
     (row,) = compare({"q": entry(value, 99.0)}, {"q": baseline})
     assert row.outcome == outcome
     assert row.tolerance_source == SOURCE
+
+
+def test_one_drift_among_many_is_a_failure() -> None:
+    ok, drifted = compare({"a": entry(1), "b": entry(2)}, {"a": entry(1), "b": entry(1)})
+    assert Report("one", (ok, ok)).passed
+    assert not Report("one", (ok, drifted)).passed
+    assert Report("one", (ok, drifted), updated=True).passed
+    assert not Report("one", (ok,), failure="broken").passed
+    assert not Report("one", failure="broken", updated=True).passed
+
+
+def test_each_profile_has_a_baseline_of_its_own(tmp_path: Path) -> None:
+    names = [Plan(root=tmp_path, profile=profile).baseline(Path("one.ipynb")).name for profile in ("smoke", "laptop")]
+    assert names == ["one.json", "one-laptop.json"]
 
 
 def test_new_and_missing_quantities_are_named() -> None:

@@ -68,5 +68,6 @@ def test_small_steps_of_a_smooth_network_meet_the_hessian():
 
 def test_a_zero_gradient_and_a_bad_rate():
     assert np.isnan(secant_curvature(np.array([np.nan, 0.0]), np.array([0.0, 1.0]), 0.1)).all()
-    with pytest.raises(ValueError, match="above 0, got -1"):
-        secant_curvature(np.zeros(2), np.ones(2), -1)
+    for lr in (-1, 0):
+        with pytest.raises(ValueError, match=f"above 0, got {lr}"):
+            secant_curvature(np.zeros(2), np.ones(2), lr)

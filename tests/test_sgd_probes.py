@@ -96,6 +96,27 @@ def test_full_gradients_are_those_of_the_objective(batch_size):
         np.testing.assert_allclose(found, [float(v) for v in truth], rtol=1e-8)
 
 
+def test_a_gradient_that_is_not_finite_ends_the_record_before_it():
+    """The square root of a loss of zero: the loss is finite, its slope is not."""
+    x = torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
+    model = nn.Linear(1, 1, bias=False).double()
+    objective = Objective(model, x, torch.zeros(2, 1).double(), loss=lambda out, y: out.square().mean().sqrt())
+    theta = torch.zeros(1, dtype=torch.float64)
+    assert objective.loss(theta) == 0 and not torch.isfinite(objective.gradient(theta)).all()
+    result = sgd(objective, theta, 0.1, steps=3, probes=[Travel()])
+    assert result.status == "loss became non-finite in epoch 1 (step 0)"
+    assert result.record.sizes["step"] == 0 and torch.equal(result.theta, theta)
+
+
+@pytest.mark.xfail(reason="Python's max(-1.0, nan) is -1.0: full_gradients.py clamps the cosine that there is not")
+def test_a_gradient_of_zero_has_no_cosine():
+    x = torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
+    model = nn.Linear(1, 1, bias=False).double()
+    objective = Objective(model, x, torch.zeros(2, 1, dtype=torch.float64), loss="mse")
+    record = sgd(objective, torch.zeros(1).double(), 0.1, steps=2, probes=[FullGradients([(0, 2)])]).record
+    assert np.isnan(record.full_cosine).all() and (record.full_gradient_norm == 0).all()
+
+
 def test_evaluations_are_those_of_the_objective_and_of_other_images():
     objective = problem(batchnorm=True, batch_size=16)
     x, y = torch.randn(20, 5, dtype=torch.float64), torch.randint(3, (20,))

@@ -14,9 +14,19 @@ from landscape_helpers.slices import line, plane
 from landscape_helpers.slices.choose import choose
 from landscape_helpers.slices.direct import Direct
 from landscape_helpers.slices.evaluator import Span
+from landscape_helpers.slices.moments import Scratch
 
 N, SIDE, CLASSES, WORDS = 41, 8, 5, 11
 SHAPE = (3, SIDE, SIDE)
+
+
+def test_scratch_memory_is_of_the_kind_that_is_asked_for_and_the_same_again():
+    scratch = Scratch()
+    for dtype in (torch.float64, torch.float32, torch.float64):
+        piece = scratch.like(torch.empty(3, 4, dtype=dtype))
+        assert piece.dtype == dtype and piece.shape == (3, 4)
+        place = scratch.place
+        assert scratch.shaped((2, 5), piece).dtype == dtype and scratch.place == place
 
 
 class Plain(nn.Module):

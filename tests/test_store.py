@@ -51,6 +51,16 @@ class TestSaving:
         np.testing.assert_allclose(rebuilt, windowed_mean(noise), atol=1e-7)
         xarray.testing.assert_allclose(rebuilt, run["layer_windowed_correlation"], atol=1e-7)
 
+    @pytest.mark.parametrize("steps", [3, 4])
+    def test_a_run_shorter_than_the_window_has_no_windowed_mean(self, shelf: Store, steps: int) -> None:
+        loss, correlation = np.linspace(2, 1, steps + 1), np.full(steps + 1, 0.5)
+        shelf.save(spec(), 0, make_run(loss, correlation))
+        found = shelf.find(spec(), 0)
+        assert found is not None
+        rebuilt = found.load()["layer_windowed_correlation"]
+        assert np.isfinite(rebuilt.values).all(1).tolist() == [False] * 4 + [True] * (steps - 3)
+        assert rebuilt.attrs["window"] == 5
+
     def test_any_reader_of_netcdf_can_read_it(self, shelf: Store) -> None:
         path = shelf.save(spec(), 0, RUN)
         with xarray.open_dataset(path) as dataset:
