@@ -58,6 +58,12 @@ def test_fifty_steps_hold_every_bit_of_the_definition(name, options, dtype):
         np.testing.assert_array_equal(record.layer_correlation.values[1:, i], cosines)
 
 
+def test_the_window_is_the_papers_five():
+    objective = objective_of(*NETWORKS[0])
+    windowed = gradient_descent(objective, objective.theta, 0.1, 6, [GradientCorrelation()]).record.windowed_correlation
+    assert windowed.attrs["window"] == 5 and np.isnan(windowed).values.tolist() == [True] * 4 + [False] * 3
+
+
 def test_a_gradient_is_cut_into_layers_once(monkeypatch):
     """A step of a small network takes half a millisecond, of which a second cutting would be a hundredth."""
     objective, cuts = objective_of(*NETWORKS[0]), []

@@ -96,6 +96,17 @@ def test_a_spent_budget_is_reported_and_not_hidden():
     assert pairs.residuals.max() > 1e-3
 
 
+@pytest.mark.parametrize("budget", [4, 10, 14, 19, 30])
+def test_a_budget_is_not_exceeded_while_copies_are_looked_for(budget):
+    """Two pairs of equal eigenvalues: their copies take a second space, for which 21 products are enough."""
+    spectrum = torch.cat([torch.tensor([5.0, 5.0, 4.0, 4.0]), torch.linspace(-1, 1, 200)])
+    objective, _ = quadratic(spectrum)
+    pairs = top_eigenpairs(objective, objective.theta, 2, tol=1e-4, max_products=budget)
+    assert pairs.products == objective.counts.products <= budget
+    if budget > 21:
+        np.testing.assert_allclose(pairs.values, 5, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -103,6 +114,7 @@ def test_a_spent_budget_is_reported_and_not_hidden():
         ({"k": 4}, "k must lie between 1 and the number of parameters 3, got 4"),
         ({"which": "LM"}, "which must be 'LA'"),
         ({"start": torch.zeros(3, dtype=torch.float64)}, "start must be a non-zero finite vector"),
+        ({"start": torch.full((3,), torch.inf, dtype=torch.float64)}, "start must be a non-zero finite vector"),
         ({"start": torch.ones(2, dtype=torch.float64)}, r"start must have shape \(3,\)"),
         ({"tol": -1.0}, "tol must be above 0, got -1.0"),
         ({"tol": float("nan")}, "tol must be above 0, got nan"),

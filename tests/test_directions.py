@@ -195,6 +195,18 @@ def test_an_angle_of_single_precision_vectors_is_summed_in_double():
     assert directions.angle(a, b) == pytest.approx(expected, abs=1e-10)
 
 
+@pytest.mark.parametrize("tilt", [1e-3, 1e-6, 1e-9])
+def test_what_is_nearly_parallel_is_made_orthogonal_to_rounding(tilt):
+    generator = torch.Generator().manual_seed(0)
+    d1, d2 = torch.randn(2, 500, generator=generator, dtype=torch.float64)
+    rest = directions.orthogonalised(d1 + tilt * d2, d1)
+    assert abs(float(rest @ d1)) < 1e-14 * float(rest.norm() * d1.norm())
+
+
+def test_a_single_dimension_has_angles_too():
+    assert directions.angle_spread(1) == pytest.approx(math.degrees(1))
+
+
 def test_gaussian_angles_spread_as_the_dimension_says():
     dimension, draws = 10_000, 600
     generator = torch.Generator().manual_seed(0)
@@ -249,6 +261,7 @@ ONE, TWO = torch.tensor([1.0, 0.0]), torch.tensor([2.0, 0.0])
         (lambda o, t: directions.normalise(o, t, 0 * t, "model"), "zero norm"),
         (lambda o, t: directions.towards(t, t.clone()), "from theta to other has norm 0"),
         (lambda o, t: directions.towards(t, t[:2]), "vectors of one length"),
+        (lambda o, t: directions.towards(t[None], 2 * t[None]), "vectors of one length"),
         (lambda o, t: directions.orthogonalised(TWO, ONE), "parallel"),
         (lambda o, t: directions.orthogonalised(-3 * t.float(), t.float()), "parallel"),
         (lambda o, t: directions.angle(ONE, 0 * ONE), "second vector has norm 0"),

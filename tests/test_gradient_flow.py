@@ -43,7 +43,7 @@ def test_lambda_and_the_peaks_of_a_network_match_the_dense_hessian():
     seen = []
 
     def watch(n, steps, loss):
-        seen.append(n)
+        seen.append((n, steps))
 
     flow = gradient_flow(
         objective, objective.theta, cap=0.3, c=0.5, steps=15, tol=1e-4, snapshot_every=4, progress=watch
@@ -54,7 +54,7 @@ def test_lambda_and_the_peaks_of_a_network_match_the_dense_hessian():
         tops.append(float(torch.linalg.eigvalsh(H)[-1]))
         thetas.append(theta)
         theta = theta - float(flow.record.rate[n]) * objective.gradient(theta)
-    assert seen == list(range(16))
+    assert seen == [(n, 15) for n in range(16)]
     np.testing.assert_allclose(flow.record.lambda_1, tops, rtol=1e-5)
     assert flow.record.converged.all() and (flow.record.lambda_residual <= 1e-4 * flow.record.lambda_1).all()
     assert flow.peak.step == int(np.argmax(tops))

@@ -254,6 +254,23 @@ def test_a_loss_that_blows_up_ends_the_search_and_keeps_its_record():
     assert np.isfinite(found.record["loss"].values).all() and found.record.attrs["status"] == found.status
 
 
+@pytest.mark.parametrize(
+    ("f", "what", "reached"),
+    [
+        # A slope of 1 up to a wall at 1: in steps of 0.1 from 0.05 the last loss is that at 0.95.
+        (lambda w: torch.where(w[0] < 1, -w[0], torch.inf), "loss", 0.95),
+        # Zero behind 0.5, by a root whose slope is 0 / 0: the loss at the point that is reached is known.
+        (lambda w: torch.where(w[0] < 0.5, -w[0], torch.where(w[0] < 0.5, 1, 0 * w[0]).sqrt()), "gradient", 0.55),
+    ],
+)
+def test_a_search_that_ends_returns_the_last_point_whose_loss_is_finite(f, what, reached):
+    problem, theta = known(f, 2), torch.zeros(2, dtype=torch.float64)
+    found = mining.vvv_basin(problem, theta, theta + 0.05, epochs=30, lr=0.1, gamma=0.0, batch_size=N)
+    assert found.status.startswith(f"{what} became non-finite")
+    assert float(found.direction[0]) == pytest.approx(reached)
+    assert math.isfinite(problem.loss(theta + found.direction))
+
+
 def test_a_loss_that_is_not_finite_at_once():
     problem = known(lambda w: torch.log(w[0] - 1), 2)
     found = mining.w_peak(problem, problem.theta, epochs=2, lr=1.0)

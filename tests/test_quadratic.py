@@ -84,6 +84,7 @@ def test_a_model_without_half_width_has_no_segment():
         ({"centres": []}, "centres must be finite numbers, at least one"),
         ({"centres": [0.0, float("inf")]}, "centres must be finite numbers"),
         ({"half_width": 0.0}, "half_width must be a finite number above 0, got 0"),
+        ({"half_width": float("inf")}, "half_width must be a finite number above 0, got inf"),
     ],
 )
 def test_bad_input_is_refused_before_any_work(change, message):

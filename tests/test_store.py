@@ -97,10 +97,12 @@ class TestSaving:
         assert shelf.out is not None and os.listdir(shelf.out) == [path.name]
 
     def test_others_may_read_it(self, shelf: Store) -> None:
-        path = shelf.save(spec(), 0, RUN)
-        mask = os.umask(0)
-        os.umask(mask)
-        assert path.stat().st_mode & 0o777 == 0o666 & ~mask
+        own = os.umask(0o027)
+        try:
+            modes = [shelf.save(spec(), seed, RUN).stat().st_mode & 0o777 for seed in (0, 1)]
+        finally:
+            left = os.umask(own)
+        assert modes == [0o640, 0o640] and left == 0o027
 
 
 class TestFinding:
