@@ -56,6 +56,7 @@ def test_segments_touch_the_curve_at_their_centres():
     for model in models:
         here = objective.loss(theta + model.centre * epsilon)
         assert float(model(model.centre)) == pytest.approx(here, rel=1e-12)
+        assert float(model.first_order(model.centre)) == pytest.approx(here, rel=1e-12)
         x, values = model.segment(5)
         assert x[[0, -1]] == pytest.approx([model.centre - 0.05, model.centre + 0.05])
         truth = np.array([objective.loss(theta + c * epsilon) for c in x])
