@@ -108,7 +108,6 @@ def test_a_gradient_that_is_not_finite_ends_the_record_before_it():
     assert result.record.sizes["step"] == 0 and torch.equal(result.theta, theta)
 
 
-@pytest.mark.xfail(reason="Python's max(-1.0, nan) is -1.0: full_gradients.py clamps the cosine that there is not")
 def test_a_gradient_of_zero_has_no_cosine():
     x = torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
     model = nn.Linear(1, 1, bias=False).double()

@@ -56,7 +56,8 @@ class FullGradients:
             first, second = float(g.norm()), float(h.norm())
             cosine = float(g @ h) / first / second if first > 0 and second > 0 else math.nan
             self._updates.append(step.index - 1)
-            self._rows.append((min(1.0, max(-1.0, cosine)), first, second, float(g @ way), float(h @ way)))
+            # Clipped by NumPy, for which what is no number stays none.
+            self._rows.append((float(np.clip(cosine, -1, 1)), first, second, float(g @ way), float(h @ way)))
         self._last = step.theta.clone(), here.clone()
 
     def result(self) -> xarray.Dataset:

@@ -45,7 +45,7 @@ class Travel:
         norm = _norm(step.gradient)
         cosine = math.nan
         if step.past and norm > 0 and (before := _norm(step.past[0])) > 0:
-            cosine = min(1.0, max(-1.0, _dot(step.past[0], step.gradient) / before / norm))
+            cosine = float(np.clip(_dot(step.past[0], step.gradient) / before / norm, -1, 1))
         self._rows.extend((cosine, norm, _norm(step.theta - self._start), _norm(step.theta)))
 
     def result(self) -> xarray.Dataset:
