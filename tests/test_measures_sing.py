@@ -121,6 +121,18 @@ class TestGradient:
         rho[5:, :2], coordinate[10:, 0], coordinate[9:, 1] = 1.0, 20.0, 20.0
         assert measure("entries_together", edge(rho, every=10, coordinate=coordinate)) == 1
 
+    def test_a_stop_whose_curvature_overflowed_is_passed_over(self) -> None:
+        """Entry and burst are found past it; a pair that was on the edge on both sides of it has not entered."""
+        rho, coordinate = np.full((20, 4), 0.5), np.ones((20, 4))
+        rho[10:, 0], coordinate[10:, 0] = 1.0, 20.0
+        rho[:, 1], coordinate[12:, 1] = 1.0, 20.0
+        rho[3], coordinate[3] = np.nan, np.nan
+        r = edge(rho, every=10, coordinate=coordinate)
+        assert measure("entries_together", r) == measure("bursts", r) == 1
+        rho[4:9], coordinate[1:9] = np.nan, np.nan  # of the stops before, two are known
+        r = edge(rho, every=10, coordinate=coordinate)
+        assert measure("bursts", r) == 0
+
     def test_signs_of_coordinates_do_not_matter(self) -> None:
         rho, coordinate = np.full((9, 4), 0.5), np.ones((9, 4))
         rho[5:, 0], coordinate[5:, 0] = 1.0, -20.0

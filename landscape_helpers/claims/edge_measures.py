@@ -85,9 +85,8 @@ def entries_together(r: Record, *, iterations: float = 50, above: float = 0.9, t
     """
     stops, together = r["stop"], 0
     for ratio, size in _top_pairs(r):
-        entry = entry_stops(ratio, above)
-        burst = [s for s in range(LEAST_STOPS, len(size)) if size[s] > times * np.median(size[:s])]
-        together += bool(len(entry) and burst and abs(stops[entry[0]] - stops[burst[0]]) < iterations)
+        entry, burst = entry_stops(ratio, above), burst_stops(size, times)
+        together += bool(len(entry) and len(burst) and abs(stops[entry[0]] - stops[burst[0]]) < iterations)
     return float(together)
 
 
@@ -100,8 +99,7 @@ def bursts(r: Record, *, above: float = 0.9, times: float = 10) -> float:
     count = 0
     for ratio, size in _top_pairs(r):
         entry = entry_stops(ratio, above)
-        if len(entry) and entry[0] >= LEAST_STOPS:
-            count += bool(np.nanmax(size) > times * np.median(size[: entry[0]]))
+        count += bool(len(entry) and np.nanmax(size) > times * _usual(size[: entry[0]]))
     return float(count)
 
 
@@ -220,8 +218,24 @@ def _top_pairs(r: Record) -> list[tuple[Array, Array]]:
 
 
 def entry_stops(ratio: Array, above: float) -> Array:
-    """The stops at which a ratio has come to lie above a threshold from below it."""
-    return np.flatnonzero((ratio[1:] > above) & ~(ratio[:-1] > above)) + 1
+    """The stops at which a ratio has come to lie above a threshold from below it.
+
+    A stop whose curvature overflowed is NaN, and passed over: it is neither above nor below.
+    """
+    known = np.flatnonzero(~np.isnan(ratio))
+    over = ratio[known] > above
+    return np.asarray(known[1:][over[1:] & ~over[:-1]])
+
+
+def burst_stops(size: Array, times: float) -> Array:
+    """The stops at which :math:`|d_i|` is more than ``times`` its median before, for which three stops are needed."""
+    return np.array([s for s in range(len(size)) if size[s] > times * _usual(size[:s])], dtype=int)
+
+
+def _usual(before: Array) -> float:
+    """The median of what was measured at the stops before; NaN where they are too few."""
+    known = before[~np.isnan(before)]
+    return float(np.median(known)) if len(known) >= LEAST_STOPS else math.nan
 
 
 def _window(r: Record, start: float | None, end: float | None) -> Array:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
-from ..claims.edge_measures import LEAST_STOPS, entry_stops
+from ..claims.edge_measures import burst_stops, entry_stops
 from .axes import headed
 from .canvas import Handle, new_figure
 from .edge_axes import edge_entries, edge_key, edge_lines, log_axis, ratio_axis, seeds_curve, time_axis
@@ -85,9 +85,8 @@ def moments_of(record: EdgeRecord, seed: int = 0) -> list[Moments]:
     ratios, sizes = data["rho"].values, np.abs(data["coordinate"].values)
     found = []
     for i in range(record.top):
-        entries = entry_stops(ratios[:, i], ABOVE)
-        bursts = [s for s in range(LEAST_STOPS, len(sizes)) if sizes[s, i] > TIMES * np.median(sizes[:s, i])]
-        found.append(Moments(int(entries[0]) if len(entries) else None, bursts[0] if bursts else None))
+        entries, bursts = entry_stops(ratios[:, i], ABOVE), burst_stops(sizes[:, i], TIMES)
+        found.append(Moments(*(int(stops[0]) if len(stops) else None for stops in (entries, bursts))))
     return found
 
 
