@@ -13,11 +13,12 @@ from synthetic_edge import edge_run, flow_run
 
 from landscape_helpers.catalogue import load_catalogue
 from landscape_helpers.figures import alt_text, draw
-from landscape_helpers.figures.edge_axes import range_of
+from landscape_helpers.figures.edge_axes import range_of, say_beyond
 from landscape_helpers.figures.edge_figures import FLOWS, LAYOUTS
 from landscape_helpers.figures.edge_record import EdgeRecord, FlowRecord, Series, unconverged
 from landscape_helpers.figures.edge_words import WORDS
 from landscape_helpers.figures.papers import compares, paper_of
+from landscape_helpers.figures.style import LIGHT
 from landscape_helpers.figures.words import findings
 
 
@@ -154,3 +155,13 @@ def test_seeds_may_come_stacked() -> None:
     for x, y in zip(a.over("rho", 3), b.over("rho", 3), strict=True):
         np.testing.assert_array_equal(x.values, y.values)
         np.testing.assert_array_equal(x.t, y.t)
+
+
+def test_a_curve_that_leaves_the_axis_is_said_to() -> None:
+    ax = Figure().subplots()
+    ax.set(xlim=(0, 2), ylim=(0, 1.7))
+    t = np.array([0.0, 1.0, 2.0])
+    say_beyond(ax, [Series(t, np.array([np.nan, 1.7, 0.5]))], LIGHT)
+    assert not ax.texts
+    say_beyond(ax, [Series(t, np.array([6.5, 1.0, 0.5])), Series(t, np.array([2.0, 1.0, 1.9]))], LIGHT)
+    assert [text.get_text() for text in ax.texts] == ["\u25b2 up to 6.5"]

@@ -76,11 +76,27 @@ def edge_lines(ax: Axes, theme: Theme) -> None:
     ax.axhline(EDGE, color=theme.soft, linewidth=0.9, linestyle=DASHED, zorder=1.5)
 
 
-def ratio_axis(ax: Axes, series: Sequence[Series]) -> None:
+def ratio_axis(ax: Axes, series: Sequence[Series], highest: float = HIGHEST) -> None:
     """An axis of ratios: past the largest and past the edge itself, but not as far as a run that overflows goes."""
     largest = [np.nanmax(s.values) for s in series if np.isfinite(s.values).any()]
-    ax.set_ylim(0, min(1.06 * max([1.1, *largest]), HIGHEST))
+    ax.set_ylim(0, min(1.06 * max([1.1, *largest]), highest))
     ax.set_ylabel("\u03c1")
+
+
+def say_beyond(ax: Axes, series: Sequence[Series], theme: Theme) -> None:
+    """Where curves leave the axis at its top, and how high they go there."""
+    top = ax.get_ylim()[1]
+    above = [(float(v), float(t)) for s in series for t, v in zip(s.t, s.values, strict=True) if v > top]
+    if not above:
+        return
+    value, t = max(above)
+    left, right = ax.get_xlim()
+    late = t - left > 0.7 * (right - left)
+    ax.annotate(
+        f"up to {value:.2g} \u25b2" if late else f"\u25b2 up to {value:.2g}", (t, 1),
+        xycoords=ax.get_xaxis_transform(), xytext=(-12 if late else 12, 0), textcoords="offset points",
+        ha="right" if late else "left", va="top", fontsize=7.5, color=theme.ink, zorder=5,
+    )  # fmt: skip
 
 
 def edge_entries(theme: Theme) -> Key:

@@ -26,6 +26,7 @@ from .edge_axes import (
     pair_entries,
     palette,
     ratio_axis,
+    say_beyond,
     seeds_curve,
     time_axis,
 )
@@ -36,14 +37,19 @@ from .style import Theme
 Records = Mapping[str, EdgeRecord]
 Panel = Callable[[Axes, EdgeRecord, str], str]
 COLUMNS = 2
+# Ratios that the panels of rates show: the claim is of what lies below the edge and at it, and the overshoot of a first
+# step would press all of that to the bottom.
+SHOWN = 1.7
 SUBSCRIPT = str.maketrans("0123456789", "\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089")
 
 
 def by_rate(records: Records, note: str, theme: Theme) -> Figure:
     """A panel a network, a colour a rate: rho of the last top pair solid, of the first bulk pair dotted."""
     every = _ratios(list(records.values()))
+    drawn: dict[Axes, list[EdgeRecord]] = {}
 
     def panel(ax: Axes, record: EdgeRecord, colour: str) -> str:
+        drawn.setdefault(ax, []).append(record)
         _pair(ax, record, colour, theme)
         return f"{record.rate_in_short}: {peaks(record)}"
 
@@ -53,7 +59,8 @@ def by_rate(records: Records, note: str, theme: Theme) -> Figure:
     figure, axes = rate_panels(records, heading, note, theme, panel)
     for ax in axes:
         edge_lines(ax, theme)
-        ratio_axis(ax, every)
+        ratio_axis(ax, every, SHOWN)
+        say_beyond(ax, _ratios(drawn[ax]), theme)
     edge_key(figure, records.values(), theme, pair_entries(theme, *names), edge_entries(theme))
     return figure
 
