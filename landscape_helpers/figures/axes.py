@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -25,6 +25,25 @@ def headed(ax: Axes, name: str, *below: str) -> None:
             va="bottom", color=ax.xaxis.label.get_color(), linespacing=1.15,
         )  # fmt: skip
         note.set_in_layout(False)
+
+
+def legend_above(
+    ax: Axes, name: str, handles: Sequence[Handle], labels: Sequence[str], columns: int = 2, rows: int = 0
+) -> None:
+    """The panel's title with its own key between title and axes, where no curve can lie under it.
+
+    Args:
+        rows: room to leave at least, so that titles side by side stand level.
+    """
+    rows = max(rows, -(-len(labels) // columns))
+    ax.set_title(name, fontsize=9, pad=5 + 11.5 * rows, y=1.0)
+    if labels:
+        key = ax.legend(
+            handles, labels, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=columns, fontsize=7.5,
+            handlelength=1.2, columnspacing=1.0, labelspacing=0.2, borderaxespad=0.1,
+        )  # fmt: skip
+        # The title's pad keeps its room; a wide key shall not make the panel narrow.
+        key.set_in_layout(False)
 
 
 def log_ticks(axis: Axis, most: int = 6) -> None:

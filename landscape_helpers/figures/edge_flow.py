@@ -12,14 +12,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..claims.flow_measures import opening_curvature, peak_curvature
-from .axes import count_axis, headed
+from .axes import count_axis, headed, legend_above
 from .canvas import Handle, Key, new_figure
 from .edge_axes import (
     DASHED,
     FLOW_TIME,
     edge_key,
     endings,
-    legend_above,
     log_axis,
     seeds_curve,
     time_axis,

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..claims.edge_measures import EDGE, max_rho
+from .axes import legend_above
 from .canvas import Handle, new_figure
 from .edge_axes import (
     DASHED,
@@ -22,7 +23,6 @@ from .edge_axes import (
     edge_key,
     edge_lines,
     endings,
-    legend_above,
     pair_entries,
     palette,
     ratio_axis,

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from ..claims.record import mean
-from .axes import count_axis, headed
+from .axes import count_axis, headed, legend_above
 from .canvas import Handle, add_key, new_figure
 from .decimate import envelope, extremes
 from .panel_table import empty
@@ -119,20 +119,20 @@ def stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
 
 def _curves(ax: Axes, sweep: Sweep, window: int, theme: Theme) -> None:
     ax.axhline(0, color=theme.soft, linewidth=0.8, zorder=1.4)
-    for record, value, colour in zip(sweep.records, sweep.values, theme.shades(len(sweep.values)), strict=True):
+    handles: list[Handle] = []
+    for record, colour in zip(sweep.records, theme.shades(len(sweep.values)), strict=True):
         steps, cosines = record.over("cosine")
         smooth = moving_average(cosines[:, 1:], window)
         x = steps[1:][: smooth.shape[1]] + (window - 1) / 2
         median, low, high = over_seeds(smooth)
         if len(smooth) > 1:
             ax.fill_between(*envelope(x, low, high), color=colour, alpha=0.22, linewidth=0, zorder=2)
-        ax.plot(*extremes(x, median), color=colour, linewidth=1.3, zorder=3, label=f"{value:g}")
+        handles += ax.plot(*extremes(x, median), color=colour, linewidth=1.3, zorder=3)
     ax.margins(x=0.01)
     count_axis(ax.xaxis, 5)
     ax.set_xlabel("iteration (middle of the average)" if window > 1 else "iteration")
-    headed(ax, f"By {sweep.name}", sweep.kept)
-    ax.legend(ncols=2 if len(sweep.values) > 3 else 1, loc="best", framealpha=0.75, frameon=True,
-              facecolor=theme.page, edgecolor="none")  # fmt: skip
+    values = [f"{value:g}" for value in sweep.values]
+    legend_above(ax, f"By {sweep.name} ({sweep.kept})", handles, values, len(values))
 
 
 def _means(ax: Axes, sweep: Sweep, theme: Theme) -> None:
