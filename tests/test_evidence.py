@@ -4,7 +4,7 @@ import pytest
 
 from landscape_helpers.catalogue import load_catalogue
 from landscape_helpers.catalogue.naming import in_words, listed
-from landscape_helpers.figures.evidence import in_common
+from landscape_helpers.figures.evidence import in_common, in_kinds
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,11 @@ def test_settings_that_are_no_grid_and_need_words_are_told_run_by_run():
     notes["d"] = "width 2, 3 of 9 images"
     said = in_common(notes)
     assert "/" not in said and all(f"{run}: {note}" in said for run, note in notes.items())
+
+
+def test_what_differs_in_its_numbers_alone_stands_side_by_side():
+    notes = ["width 8 of 64, 1,000 of 9,000 images", "width 8 of 32, 50 of 9,000 images, 3 steps", "width 8 of 64"]
+    assert in_kinds(notes) == "width 8 of 64 / 32, 1,000 / 50 of 9,000 images, 3 steps"
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def card_html(
 
 def pictures(evidence: Evidence, dpi: int = DPI) -> tuple[Image, Image]:
     """The figure on light and on dark."""
-    return render(lambda theme: draw(evidence.figure.id, evidence.runs, theme, evidence.scale), dpi)
+    return render(lambda theme: draw(evidence.figure.id, evidence.runs, theme, evidence.note), dpi)
 
 
 def _pictures(evidence: Evidence, images: tuple[Image, Image]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,7 @@ from .papers import compares
 
 Row = Mapping[str, Any]
 MOST_NAMED = 3  # settings that a caption tells run by run
+MOST_NOTED = 460  # characters of a scale in a picture, some four lines
 MOST_WORDS = 3  # of an alternative, "0.1 for 0.001", that stands beside others without its run
 
 
@@ -57,7 +59,16 @@ class Evidence:
     def scale(self) -> str:
         """``"laptop scale: width 16 of 32, 1,000 of 50,000 images; 3 seeds"``."""
         names = in_words({name: spec.network for name, spec in self.specs.items()})
-        said = in_common({names[name]: spec.note for name, spec in self.specs.items()})
+        return self._scale(in_common({names[name]: spec.note for name, spec in self.specs.items()}))
+
+    @property
+    def note(self) -> str:
+        """The scale as a picture has it: of all runs at once where telling it run by run would take many lines."""
+        if len(self.scale) <= MOST_NOTED:
+            return self.scale
+        return self._scale(f"depending on the run, {in_kinds([spec.note for spec in self.specs.values()])}")
+
+    def _scale(self, said: str) -> str:
         return f"{self.profile} scale: {said}; {len(self.seeds)} seed{'' if len(self.seeds) == 1 else 's'}"
 
 
@@ -74,12 +85,29 @@ def in_common(notes: Mapping[str, str]) -> str:
         places = [_alternatives(list(dict.fromkeys(place))) for place in zip(*different, strict=True)]
         every = prod(len(middles) for _, middles, _ in places) == len(different)
         if every or all(len(middle.split()) <= MOST_WORDS for _, middles, _ in places for middle in middles):
-            return ", ".join(" ".join([*before, *[" / ".join(m)] * any(m), *after]) for before, m, after in places)
+            return ", ".join(map(_side_by_side, places))
     shared = [part for part in different[0] if all(part in own for own in different)]
     rest = {name: ", ".join(part for part in own if part not in shared) for name, own in parts.items()}
     told = [left for left in dict.fromkeys(rest.values()) if left]
     named = [_named([name for name, own in rest.items() if own == left], left) for left in told]
     return "; ".join([", ".join(shared)] * bool(shared) + named)
+
+
+def in_kinds(notes: Sequence[str]) -> str:
+    """What any of several runs' notes say, each once; what differs in its numbers alone stands side by side.
+
+    ``"width 16 of 32 / 8 of 64, 500 / 300 of 60,000 images"`` for "width 16 of 32, 500 of 60,000 images" and
+    "width 8 of 64, 300 of 60,000 images".
+    """
+    kinds: dict[str, dict[str, None]] = {}
+    for part in (part for note in notes for part in note.split(", ")):
+        kinds.setdefault(re.sub(r"[\d.,]+", "#", part), {})[part] = None
+    return ", ".join(_side_by_side(_alternatives(list(parts))) for parts in kinds.values())
+
+
+def _side_by_side(alternatives: tuple[list[str], list[str], list[str]]) -> str:
+    before, middles, after = alternatives
+    return " ".join([*before, *[" / ".join(middles)] * any(middles), *after])
 
 
 def _named(runs: Sequence[str], note: str) -> str:
