@@ -146,6 +146,15 @@ def test_a_comparison_of_many_lists_them_in_a_fold(store, monkeypatch):
         assert ("measured in each of the 2 settings" in html) == (many == 1)
 
 
+def test_long_findings_take_the_width_of_the_card(store, monkeypatch):
+    fill(store, "cnn", "laptop", (0,))
+    for figure_id, tag in (("GO-F02", "p"), ("GO-X01", "ul")):
+        for words, wide in (("Short.", False), ("Word. " * 80, True)):
+            monkeypatch.setattr(card_html, "findings", lambda figure_id, runs, w=words: Findings("About:", [w.strip()]))
+            html = card(figure_id, store=store).html
+            assert (f'<div class="lh-wide"><{tag}>' in html) == wide
+
+
 def test_a_remark_is_listed_and_not_counted_as_a_setting(store, monkeypatch):
     fill(store, "cnn", "laptop", (0,))
     said = Findings("About:", ["one: 1.", "other: 2."], ["One seed ended early."])
@@ -237,12 +246,13 @@ def test_nothing_stored_says_why_and_what_to_do(store):
     assert "Not run: no stored results of cnn" in str(shown)
 
 
-def test_a_scale_in_many_clauses_is_a_list():
+def test_a_long_scale_is_a_folded_list():
     html = card("GO-X02", "laptop").html
-    said = html.partition("reduced against the paper as listed below")[2].partition("<details>")[0]
+    said = html.partition("reduced against the paper as listed here</summary>")[2].partition("</details>")[0]
     assert "<li>VGG-16 on MNIST: width 8 of 64" in said and said.count("<li>") == 6
+    assert "Not shown: " in html.partition(said)[2]
     one = card("GO-F02", "laptop").html
-    assert "Measured at laptop scale: width 16" in one and "as listed below" not in one
+    assert "Measured at laptop scale: width 16" in one and "as listed here" not in one
 
 
 def test_a_run_that_the_profile_cannot_have_gives_its_reason(store):
@@ -328,13 +338,13 @@ def test_without_shared_remarks_a_table_is_all_there_is():
 
 def test_many_quantities_and_a_long_rule_are_folded_away():
     values = {"median": 1.0, "low": 1.0, "high": 1.0, "values": [1.0]}
-    few, many = ({f"m{i}": values for i in range(n)} for n in (6, 7))
+    few, many = ({f"m{i}": values for i in range(n)} for n in (4, 5))
     short = Page(checks_table([{**check_row("A"), "measured": few, "expected": "m0 > 0"}]))
     assert short.of("details") == [] and short.text.count("m0 1") == 1
     rule = " and ".join(f"m{i} > 0" for i in range(30))
     long = Page(checks_table([{**check_row("A"), "measured": many, "expected": rule}]))
     assert len(long.of("details")) == 2
-    assert "7 quantities" in long.text and rule in long.text and "m6 1" in long.text
+    assert "5 quantities" in long.text and rule in long.text and "m4 1" in long.text
 
 
 def test_text_from_results_cannot_become_markup(store):

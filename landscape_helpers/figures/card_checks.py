@@ -18,7 +18,7 @@ COLUMNS = ("Check", "Measured", "Expected", "Verdict")
 # A reason is made of remarks. One of this many characters that several checks share stands once, below their table.
 SEPARATOR, LONG = "; ", 40
 # What is longer than this is folded: a check of a whole table compares a dozen numbers.
-MANY, LONG_RULE = 6, 160
+MANY_QUANTITIES, LONG_RULE = 4, 160
 
 
 def badge(verdict: str, count: int | None = None) -> str:
@@ -78,9 +78,9 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 def _check(row: Row, shared: Mapping[str, int]) -> str:
     statement = f'{escape(row["statement"])} <span class="lh-soft lh-id">{escape(row["id"])}</span>'
-    quantities = [f"<code>{escape(name)}</code> {escape(_summary(values))}" for name, values in row["measured"].items()]
+    quantities = [_quantity(name, values) for name, values in row["measured"].items()]
     measured = "<br>".join(quantities) or "\u2013"
-    if len(quantities) > MANY:
+    if len(quantities) > MANY_QUANTITIES:
         measured = folded(f"{len(quantities)} quantities", measured)
     verdict = badge(row["verdict"])
     if row["reason"]:
@@ -92,6 +92,11 @@ def _check(row: Row, shared: Mapping[str, int]) -> str:
         f'<tr><td>{statement}</td><td class="lh-number" data-column="Measured">{measured}</td>'
         f'<td data-column="Expected">{expected}</td><td data-column="Verdict">{verdict}</td></tr>'
     )
+
+
+def _quantity(name: str, values: Mapping[str, Any]) -> str:
+    """A measured number, its range not torn from it."""
+    return f'<code>{escape(name)}</code> <span class="lh-value">{escape(_summary(values))}</span>'
 
 
 def _summary(values: Mapping[str, Any]) -> str:

@@ -24,8 +24,10 @@ from .words import alt_text, data_table, findings
 FOLDED_DPI = 110
 # Longer lists of findings, and longer tables of checks, are folded: what they come to stands in the verdicts.
 MANY_FINDINGS, MANY_CHECKS = 6, 3
-# A scale that is told run by run, in more clauses than this, is a list.
-MANY_CLAUSES = 4
+# Findings of more characters than this take the whole width of the card: in a column they would be a long strip.
+LONG_FINDINGS = 300
+# A scale of more characters than this is a folded list; that it is reduced stands open.
+LONG_SCALE = 200
 
 
 def card_html(
@@ -39,10 +41,10 @@ def card_html(
     caption = f"<strong>{escape(figure.id)} \u00b7 {escape(figure.title)}.</strong> {escape(figure.what)}"
     empty = f'<div class="lh-empty">{badge("not run")}<br>{sentence(reason)}</div>'
     picture = _pictures(shown, images) if shown and images else empty
-    words, more = _findings(shown) if shown is not None else ("<p>Nothing yet.</p>", "")
-    parts = [picture, f"<figcaption>{caption}</figcaption>", _three(figure, shown, words)]
+    words = _findings(shown) if shown is not None else ("<p>Nothing yet.</p>", "")
+    parts = [picture, f"<figcaption>{caption}</figcaption>", _three(figure, shown, *words)]
     if shown is not None:
-        parts += [more, _table(shown), _checks(shown), _scale(shown), _provenance(shown)]
+        parts += [_table(shown), _checks(shown), _scale(shown), _provenance(shown)]
     if here is not None:
         parts.append(_here(here))
     return f'<figure class="lh-card" id="{escape(figure.id)}"><style>{STYLE}</style>{"".join(parts)}</figure>'
@@ -73,7 +75,8 @@ def _image(picture: Encoded, kind: str, alt: str) -> str:
     )
 
 
-def _three(figure: Figure, shown: Evidence | None, measured: str) -> str:
+def _three(figure: Figure, shown: Evidence | None, measured: str, more: str) -> str:
+    """Three columns of words and, below them, what is too long for a column."""
     if shown is None:
         verdict = badge("not run")
     else:
@@ -84,22 +87,24 @@ def _three(figure: Figure, shown: Evidence | None, measured: str) -> str:
         ("We measured", measured),
         ("Verdict", verdict),
     )
-    return '<div class="lh-three">' + "".join(map(_block, blocks)) + "</div>"
+    below = f'<div class="lh-wide">{more}</div>' if more else ""
+    return f'<div class="lh-three">{"".join(map(_block, blocks))}{below}</div>'
 
 
 def _findings(evidence: Evidence) -> tuple[str, str]:
-    """What was measured, for the column of that name, and below it in the width of the card what is too long for that.
+    """What was measured, for the column of that name, and what is too long for it.
 
-    One paragraph; for a comparison its first sentence, then one line a network, folded where these are many.
+    Of one network a paragraph; of a comparison its first sentence, then a line a network, folded where these are many.
     """
     found = findings(evidence.figure.id, evidence.runs)
+    lead, rest = f"<p>{escape(found.lead)}</p>", found.sentences[1:]
+    long = len(" ".join(rest)) > LONG_FINDINGS
     if not evidence.compares:
-        return f"<p>{escape(str(found))}</p>", ""
-    lead = f"<p>{escape(found.lead)}</p>"
-    lines = f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in (*found.each, *found.remarks))}</ul>"
-    if len(found.each) <= MANY_FINDINGS:
-        return f"{lead}{lines}", ""
-    return lead, folded(f"What was measured in each of the {len(found.each)} settings", lines)
+        return (lead, f"<p>{escape(' '.join(rest))}</p>") if long else (f"<p>{escape(str(found))}</p>", "")
+    lines = f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in rest)}</ul>"
+    if len(found.each) > MANY_FINDINGS:
+        return lead, folded(f"What was measured in each of the {len(found.each)} settings", lines)
+    return (lead, lines) if long else (lead + lines, "")
 
 
 def _table(evidence: Evidence) -> str:
@@ -119,22 +124,21 @@ def _block(block: tuple[str, str]) -> str:
 
 
 def _scale(evidence: Evidence) -> str:
-    profile, _, rest = evidence.scale.partition(": ")
-    *clauses, seeds = rest.split("; ")
-    each = ""
-    if len(clauses) > MANY_CLAUSES:
-        text = f"Measured at {profile}, {seeds}, reduced against the paper as listed below."
+    """At which scale; of a long one where it departs from the paper's is a list behind it."""
+    open_, behind = [f"Measured at {evidence.scale}."], ""
+    if len(evidence.scale) > LONG_SCALE:
+        profile, _, rest = evidence.scale.partition(": ")
+        *clauses, seeds = rest.split("; ")
         each = f'<ul class="lh-soft">{"".join(f"<li>{escape(clause)}</li>" for clause in clauses)}</ul>'
-    else:
-        text = f"Measured at {evidence.scale}."
+        open_, behind = [], folded(f"Measured at {profile}, {seeds}, reduced against the paper as listed here", each)
     if evidence.stale:
-        text += " Results by an earlier version of the code."
+        open_.append("Results by an earlier version of the code.")
     if evidence.missing:
         networks = in_words({name: load_catalogue().runs[name].network for name in evidence.missing})
         reasons = dict.fromkeys(evidence.missing.values())
         named = {why: listed([networks[n] for n, own in evidence.missing.items() if own == why]) for why in reasons}
-        text += " Not shown: " + "; ".join(f"{runs} ({why})" for why, runs in named.items()) + "."
-    return f'<p class="lh-soft">{escape(text)}</p>{each}'
+        open_.append("Not shown: " + "; ".join(f"{runs} ({why})" for why, runs in named.items()) + ".")
+    return behind + (f'<p class="lh-soft">{escape(" ".join(open_))}</p>' if open_ else "")
 
 
 def _provenance(evidence: Evidence) -> str:
