@@ -407,6 +407,12 @@ def test_a_group_folds_each_figure_under_its_title_and_its_verdicts(cnn, store):
     assert str(cards[1]) in str(shown) and str(shown).startswith("2 figures, folded: gradient descent on <two>")
 
 
+def test_a_group_of_one_figure_counts_its_verdicts_once(cnn):
+    shown = FigureGroup("gradient descent", [cnn])
+    assert "<p><strong>1 figure, folded:</strong> gradient descent.</p><details>" in shown.html
+    assert str(shown).startswith("1 figure, folded: gradient descent.\n")
+
+
 def test_a_group_of_figures_that_were_not_run_gives_their_one_reason_once(store):
     figures = ["WALK-F20", "WALK-F21", "WALK-F24"]
     shown = FigureGroup("VGG-11 on Tiny ImageNet", [card(figure, store=store) for figure in figures])

@@ -41,7 +41,8 @@ class FigureGroup:
         return f'<div class="lh-group"><style>{GROUP_STYLE}</style><p>{lead}</p>{folds}{absent}</div>'
 
     def _said(self, about: str, given: str) -> str:
-        return f"{about}. {'Its' if len(self.cards) == 1 else 'Their'} checks: {given or 'none'}."
+        # The verdicts of a single figure stand beside its title.
+        return f"{about}." if len(self.cards) == 1 else f"{about}. Their checks: {given or 'none'}."
 
     def __str__(self) -> str:
         given = ", ".join(f"{n} {verdict}" for verdict, n in self.counts.items())
