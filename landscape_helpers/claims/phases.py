@@ -6,7 +6,7 @@ definition serves all networks here. Let :math:`\bar\mu_k` be the windowed corre
 
 1. the *opening sign* is that of the median of the first h = 5 values;
 2. walking on, step k is a **lasting sign change** if :math:`\bar\mu_k` has the sign opposite to the present phase's and
-   so has the median of the m values from k on, that is, more than half of the next 5 % of the run keeps the new sign;
+   so has the median of the m values from k on, that is, more than half of the next 5% of the run keeps the new sign;
 3. from there on the phase has the new sign, and step 2 goes on from k + 1.
 
 The condition is on the phase that begins and not on the one that ends: the paper's CNN is positive for 10 of 1,500

@@ -58,7 +58,7 @@ class Record:
 
         Args:
             start, end: epochs, that is, steps; None for the run's own start or end.
-            first, last: instead, a share in (0, 1]: ``first=0.2`` is the first 20 % of the paper's epochs.
+            first, last: instead, a share in (0, 1]: ``first=0.2`` is the first 20% of the paper's epochs.
 
         Raises:
             NotRecorded: the run was planned to end before the window does.

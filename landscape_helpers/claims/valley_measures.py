@@ -114,7 +114,7 @@ def largest_barrier_share(r: Record, *, first: int = 1, last: int = 40, least: i
 
     Args:
         least: epochs are taken together until they hold so many sampled updates; what is left at the end joins them.
-            In an epoch of ten updates a single barrier would be a share of 10 %, which no threshold below can judge.
+            In an epoch of ten updates a single barrier would be a share of 10%, which no threshold below can judge.
     """
     groups: list[list[Array]] = [[]]
     for crossed in _crossed(r, first, last):

@@ -71,7 +71,7 @@ def note(record: xarray.Dataset) -> str:
         return f"Smooth: the loss falls from {loss[0]:.2f} to {loss[-1]:.2g}; {pairs}."
     opposed = float(-np.diff(loss)[1:][mu[1:-1] < 0].sum() / (loss[0] - loss[-1]))
     # Where other steps raise the loss, these make up for it: their share then exceeds the whole.
-    share = "none" if opposed <= 0 else f"{100 * opposed:.0f}\N{NO-BREAK SPACE}%" if opposed <= 1 else "more than all"
+    share = "none" if opposed <= 0 else f"{opposed:.0%}" if opposed <= 1 else "more than all"
     falls = f"The loss still falls from {loss[0]:.2f} to {loss[-1]:.2g}"
     return f"Oscillating: {pairs}. {falls}, {share} of it in those steps."
 
