@@ -14,6 +14,7 @@ from pictures import panels, texts
 from PIL import Image
 
 from landscape_helpers.figures import THEMES, Trajectories, alt_text, draw, stack_seeds, theme
+from landscape_helpers.figures.canvas import lines_of
 from landscape_helpers.figures.decimate import binned_mean, envelope, extremes, parts_of
 from landscape_helpers.figures.gradient_oscillation import PLANS, opens_briefly
 from landscape_helpers.figures.style import DARK, LIGHT, Theme
@@ -202,3 +203,11 @@ def test_seeds_of_different_settings_are_not_stacked() -> None:
         stack_seeds([quadratic_run(seed=0), quadratic_run(seed=1, lr=0.2)])
     with pytest.raises(ValueError, match="no run to stack"):
         stack_seeds([])
+
+
+def test_no_word_of_a_note_is_left_to_a_line_of_its_own() -> None:
+    text = "word " * 23 + "three seeds."
+    assert len(text) > 118
+    first, last = lines_of(text)
+    assert len(last) > 118 // 4 and f"{first} {last}" == text
+    assert lines_of("Short.") == ["Short."] and lines_of("") == []

@@ -54,7 +54,7 @@ class Marks:
 
 def new_figure(height: float, heading: str, scale_note: str, theme: Theme) -> Figure:
     """A transparent figure WIDTH wide whose top says what was run, and at which scale."""
-    note = textwrap.wrap(scale_note, 118, break_on_hyphens=False)
+    note = lines_of(scale_note)
     top = 0.30 + 0.17 * len(note)
     bottom = 0.34
     figure = Figure(figsize=(WIDTH, height + top + bottom), layout="constrained")
@@ -70,6 +70,19 @@ def new_figure(height: float, heading: str, scale_note: str, theme: Theme) -> Fi
         where = 1 - 0.27 / total
         figure.text(0.012, where, "\n".join(note), va="top", fontsize=8, color=theme.soft, linespacing=1.25)
     return figure
+
+
+def lines_of(text: str, widest: int = 118) -> list[str]:
+    """A note in as few lines as it needs, drawn in where one or two words would be left to the last of them."""
+    lines = textwrap.wrap(text, widest, break_on_hyphens=False)
+    for width in range(widest - 2, 2 * widest // 3, -2):
+        if len(lines) < 2 or len(lines[-1]) > widest // 4:
+            break
+        narrower = textwrap.wrap(text, width, break_on_hyphens=False)
+        if len(narrower) > len(lines):
+            break
+        lines = narrower
+    return lines
 
 
 def add_key(figure: Figure, key: Key) -> None:
