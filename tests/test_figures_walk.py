@@ -30,6 +30,7 @@ from landscape_helpers.figures.walk_schedules import best_accuracy, by_kind
 from landscape_helpers.figures.walk_spectrum import spectral_norm
 from landscape_helpers.figures.walk_sweeps import smoothing, sweeps
 from landscape_helpers.figures.walk_tables import UPDATES, table_of
+from landscape_helpers.figures.walk_trajectory import shorten_ticks
 from landscape_helpers.figures.walk_words import WORDS
 from landscape_helpers.figures.words import data_table, findings
 from landscape_helpers.store import Store
@@ -178,7 +179,7 @@ def test_the_moving_average_is_a_plain_one_of_a_hundred_iterations() -> None:
 def test_noise_is_named_by_its_variance_and_final_norms_are_told() -> None:
     figure = drawn("WALK-F05")
     assert [t.get_text() for t in figure.legends[0].get_texts()][:4] == [
-        "GD", "GD + noise, v = 0.014", "GD + noise, v = 0.028", "SGD, batch 100",
+        "GD", "GD + noise, variance 0.014", "GD + noise, variance 0.028", "SGD, batch 100",
     ]  # fmt: skip
     assert all(ax.get_xlim()[1] < 62 for ax in figure.axes)  # SGD goes on for longer
     last = [float(d["theta_norm"].values[-1]) for d in data("vgg11-noise-0.1")]
@@ -373,3 +374,12 @@ def test_cards_of_tables_and_of_what_has_no_network(figure_id: str, expected: st
     html = card(figure_id, "smoke", store=store).html
     assert expected in html
     assert html.count("<img") == 2
+
+
+def test_losses_far_below_one_are_in_a_power_of_ten_of_a_nat() -> None:
+    for top, label, ticks in ((7.95e-4, "loss, whole training set\n(10\u207b\u2074 nats)", "7.95"), (0.2, "", "0.2")):
+        ax = Figure().subplots()
+        ax.set_ylim(0, 1.05 * top)
+        shorten_ticks(ax)
+        assert ax.get_ylabel() == label
+        assert not label or ax.yaxis.get_major_formatter()(top, 0) == ticks

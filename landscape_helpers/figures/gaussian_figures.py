@@ -236,7 +236,8 @@ def _flow(figure: Figure, cells: Cells, record: SliceRecord, theme: Theme, colum
 def _shares(ax: Axes, cells: Cells, counted: str, theme: Theme) -> None:
     shares = [sum(c.shape.label == "v-basin" for c in curves) / len(curves) for _, curves in cells]
     ax.bar(range(len(cells)), shares, width=0.6, color=theme.series[2], alpha=0.75)
-    ax.set_xticks(range(len(cells)), [name.split("= ")[-1] for name, _ in cells])
+    # Seven names of bars are close together in a small panel.
+    ax.set_xticks(range(len(cells)), [name.split("= ")[-1] for name, _ in cells], fontsize=8 if len(cells) < 6 else 6.5)
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_ylim(0, 1.05)
     ax.set_yticks([0, 0.5, 1])

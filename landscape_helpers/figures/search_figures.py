@@ -145,7 +145,7 @@ def _below(plane: Plane) -> str:
     """How far the directions overlap, and the classes of the two slices through the perturbed model."""
     told = f"|cos| {abs(plane.fields['cosine']):.2g}"
     slices = f"{axis_class(plane, 0)}, {axis_class(plane, 1)}"
-    return f"{told}, made orthogonal: {slices}" if plane.fields["orthogonalised"] == 1 else f"{told}: {slices}"
+    return f"{told} \u2192 0: {slices}" if plane.fields["orthogonalised"] == 1 else f"{told}: {slices}"
 
 
 def _ahead(plane: Plane) -> tuple[float, float] | None:

@@ -58,11 +58,11 @@ def full_batch(runs: Sequence[WalkRecord]) -> list[WalkRecord]:
 
 
 def name_of(record: WalkRecord) -> str:
-    """``"GD + noise, v = 0.014"``: its variance, which is kappa times the largest of the gradients (WALK-D11)."""
+    """``"GD + noise, variance 0.014"``: its variance, which is kappa times the largest of the gradients (WALK-D11)."""
     if not record.noise:
         return record.method
     variances = [float(v) for v in record.of_each("noise_variance")]
-    return f"GD + noise, v = {np.median(variances):.2g}" if variances else f"GD + noise, \u03ba = {record.noise:g}"
+    return f"GD + noise, variance {np.median(variances):.2g}" if variances else f"GD + noise, \u03ba = {record.noise:g}"
 
 
 def final_norms(record: WalkRecord) -> list[float]:

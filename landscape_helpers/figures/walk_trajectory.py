@@ -17,6 +17,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from .axes import count_axis, headed
 from .canvas import Handle, Key, absent, add_key, new_figure
+from .numbers_in_words import SUPERSCRIPT
 from .style import Theme
 from .trajectories import over_seeds
 from .walk_record import WalkRecord, Window
@@ -72,6 +73,7 @@ def _column(
         headed(axes[0], f"{record.method}, {when}", inside, ", ".join(rest))
     else:
         headed(axes[0], "Training loss along the steps", f"{when}: {', '.join((inside, *rest))}")
+        shorten_ticks(axes[0])
     cosines(axes[1], record, seed, window, theme)
     distances(axes[2], record, seed, window, theme)
     n = len(window.updates)
@@ -119,6 +121,14 @@ def loss_along(ax: Axes, window: Window, theme: Theme, *, small: bool = False) -
     ax.set_ylim(low - room, high + room)
     ax.yaxis.set_major_locator(MaxNLocator(5))
     ax.set_ylabel("loss, whole training set (nats)" if not small else "loss (nats)")
+
+
+def shorten_ticks(ax: Axes) -> None:
+    """Losses far below one in a power of ten of the unit."""
+    exponent = int(np.floor(np.log10(ax.get_ylim()[1])))
+    if exponent < -2:
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value / 10.0**exponent:.4g}")
+        ax.set_ylabel(f"loss, whole training set\n(10{str(exponent).translate(SUPERSCRIPT)} nats)")
 
 
 def cosines(ax: Axes, record: WalkRecord, seed: int, window: Window, theme: Theme) -> None:
