@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from landscape_helpers.claims import VERDICTS
-from landscape_helpers.figures.ledger_table import LedgerTable, number
+from landscape_helpers.figures.ledger_table import LedgerTable
+from landscape_helpers.figures.measured import number
 
 
 def row(identity: str, verdict: str, **changes: Any) -> dict[str, Any]:
@@ -135,7 +136,7 @@ def test_the_real_ledger_is_shown_whole() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.12345, "0.123"), (-2.0, "−2"), (1500.0, "1,500"), (2e7, "2e+07"), (math.nan, ""), (math.inf, "inf")],
+    [(0.12345, "0.123"), (-2.0, "−2"), (1500.0, "1,500"), (2e7, "2 × 10⁷"), (math.nan, ""), (math.inf, "inf")],
 )
 def test_numbers(value: float, text: str) -> None:
     assert number(value) == text

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
 
 from ..claims import VERDICTS
 from .evidence import Row
+from .fold import folded
+from .measured import measured_html
 
 # A verdict is a word and a mark as well as a colour.
 MARKS = {"reproduced": "\u2713", "partly": "\u25d0", "not reproduced": "\u2717", "not run": "\u25cb"}
 COLUMNS = ("Check", "Measured", "Expected", "Verdict")
 # A reason is made of remarks. One of this many characters that several checks share stands once, below their table.
 SEPARATOR, LONG = "; ", 40
-# What is longer than this is folded: a check of a whole table compares a dozen numbers.
-MANY_QUANTITIES, LONG_RULE = 4, 160
+# A rule of more characters than this is folded: a check of a whole table compares a dozen numbers.
+LONG_RULE = 160
 
 
 def badge(verdict: str, count: int | None = None) -> str:
@@ -78,10 +78,7 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 def _check(row: Row, shared: Mapping[str, int]) -> str:
     statement = f'{escape(row["statement"])} <span class="lh-soft lh-id">{escape(row["id"])}</span>'
-    quantities = [_quantity(name, values) for name, values in row["measured"].items()]
-    measured = "<br>".join(quantities) or "\u2013"
-    if len(quantities) > MANY_QUANTITIES:
-        measured = folded(f"{len(quantities)} quantities", measured)
+    measured = measured_html(row["measured"]) or "\u2013"
     verdict = badge(row["verdict"])
     if row["reason"]:
         verdict += f'<div class="lh-soft">{escape(_reason(row["reason"], shared))}</div>'
@@ -92,29 +89,6 @@ def _check(row: Row, shared: Mapping[str, int]) -> str:
         f'<tr><td>{statement}</td><td class="lh-number" data-column="Measured">{measured}</td>'
         f'<td data-column="Expected">{expected}</td><td data-column="Verdict">{verdict}</td></tr>'
     )
-
-
-def _quantity(name: str, values: Mapping[str, Any]) -> str:
-    """A measured number, its range not torn from it."""
-    return f'<code>{escape(name)}</code> <span class="lh-value">{escape(_summary(values))}</span>'
-
-
-def _summary(values: Mapping[str, Any]) -> str:
-    """Median over seeds, and the range where they differ."""
-    middle, low, high = (_number(values[key]) for key in ("median", "low", "high"))
-    unknown = sum(math.isnan(v) for v in values["values"])
-    text = middle if low == high else f"{middle} [{low}, {high}]"
-    seeds = len(values["values"])
-    return text + (f", none in {unknown} of {seeds} seeds" if 0 < unknown < seeds else "")
-
-
-def _number(value: float) -> str:
-    return "none" if math.isnan(value) else f"{value:.3g}".replace("-", "\u2212")
-
-
-def folded(summary: str, body: str) -> str:
-    """What a reader unfolds, which takes no script."""
-    return f"<details><summary>{summary}</summary>{body}</details>"
 
 
 def sentence(text: str) -> str:

@@ -13,9 +13,10 @@ from PIL.Image import Image
 
 from ..catalogue import Figure, RunSpec, load_catalogue
 from ..catalogue.naming import in_words, listed
-from .card_checks import badge, checks_table, definitions, folded, sentence, tally
+from .card_checks import badge, checks_table, definitions, sentence, tally
 from .card_style import STYLE
 from .evidence import Evidence
+from .fold import folded
 from .image import DPI, Encoded, render, webp
 from .papers import draw
 from .words import alt_text, data_table, findings

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from html import escape
 
 from ..catalogue import load_catalogue
-from .card_checks import badge, folded, tally
-from .ledger_table import STYLE, Row, measured_html, number, remarks_html, rule_html, slug
+from .card_checks import badge, tally
+from .fold import folded
+from .ledger_table import STYLE, Row, remarks_html, rule_html, slug
+from .measured import measured_html, number
 
 COLUMNS = ("Claim", "The paper says", "Verdict")
 OWN_STYLE = """
@@ -81,7 +83,8 @@ def _row(row: Row) -> str:
     whole = [f"<p>{escape(row['statement'])}</p>"] if said != row["statement"] else []
     shown = f"<p>Shown in {', '.join(_link(figure, figure) for figure in figures)}.</p>"
     margin = number(row["margin"])
-    parts = [*whole, shown, measured_html(row), f"<p>Margin {margin}</p>" if margin else "", f"<p>{rule_html(row)}</p>"]
+    inside = f"<p>Margin {margin}</p>" if margin else ""
+    parts = [*whole, shown, measured_html(row["measured"]), inside, f"<p>{rule_html(row)}</p>"]
     decided = folded("how it was decided", "".join(parts) + remarks_html(row["reason"]))
     cells = (name, f"{escape(said)} {decided}", badge(row["verdict"]))
     body = "".join(f"<td>{cell}</td>" for cell in cells)

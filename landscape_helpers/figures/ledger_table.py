@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import math
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,9 @@ from typing import Any
 
 from ..catalogue import load_catalogue
 from ..claims import VERDICTS, ledger
-from .card_checks import badge, folded
+from .card_checks import badge
+from .fold import folded
+from .measured import measured_html, number
 
 Row = Mapping[str, Any]
 
@@ -24,8 +25,7 @@ BASES = {
     "ours": "a check added here",
 }
 COLUMNS = ("Statement", "Verdict", "Measured", "Margin")
-# More than this is folded away.
-MANY_QUANTITIES, LONG_REASON = 4, 90
+LONG_REASON = 90  # characters; a longer one is folded away
 
 STYLE = """
 .lh-ledger { --good: #00704f; --half: #8a5a00; --bad: #b3370a; --none: #5b626c; --rule: #d8dce1; font-size: 0.92rem; }
@@ -44,6 +44,7 @@ html[data-theme="dark"] .lh-ledger, body[data-jp-theme-light="false"] .lh-ledger
 .lh-ledger .lh-id { font-family: monospace; font-size: 0.85em; color: var(--none); display: block; }
 .lh-ledger .lh-measured { font-variant-numeric: tabular-nums; }
 .lh-ledger .lh-measured code { white-space: normal; }
+.lh-ledger .lh-value { white-space: nowrap; }
 .lh-ledger details, .lh-ledger .lh-reason, .lh-ledger .lh-scale { font-size: 0.9em; color: var(--none); }
 .lh-ledger > details { font-size: 1em; color: inherit; margin-top: 1rem; }
 .lh-ledger summary { cursor: pointer; }
@@ -160,7 +161,7 @@ def _table_row(row: Row) -> str:
         f"{remarks_html(row['reason'])}"
     )
     verdict = badge(row["verdict"]) + f'<div class="lh-scale">{_scale(row)}</div>'
-    cells = (statement, verdict, measured_html(row), number(row["margin"]))
+    cells = (statement, verdict, measured_html(row["measured"]), number(row["margin"]))
     labels = ("", "", *(f' data-column="{column}"' for column in COLUMNS[2:]))
     body = "".join(f"<td{label}>{cell}</td>" for label, cell in zip(labels, cells, strict=True))
     return f'<tr id="{html.escape(row["id"])}" data-verdict="{slug(row["verdict"])}">{body}</tr>'
@@ -171,13 +172,6 @@ def rule_html(row: Row) -> str:
     return f"<code>{html.escape(row['expected'])}</code> ({BASES[row['basis']]})"
 
 
-def measured_html(row: Row) -> str:
-    """The measured numbers, folded where they are many."""
-    quantities = [_quantity(name, values) for name, values in row["measured"].items()]
-    measured = "".join(quantities)
-    return folded(f"{len(quantities)} quantities", measured) if len(quantities) > MANY_QUANTITIES else measured
-
-
 def remarks_html(text: str) -> str:
     """What a reader has to know of a verdict; a short text stands open, as remarks one to a line a long one."""
     if len(text) <= LONG_REASON:
@@ -186,26 +180,8 @@ def remarks_html(text: str) -> str:
     return folded("remarks", f"<ul>{remarks}</ul>")
 
 
-def _quantity(name: str, summary: Mapping[str, Any]) -> str:
-    """A measured number: the median over seeds and, where they differ, the range."""
-    text = number(summary["median"]) or "none"
-    if summary["low"] != summary["high"] and text != "none":
-        text += f" [{number(summary['low'])}, {number(summary['high'])}]"
-    # A long name may break where its words meet.
-    name = html.escape(name).replace("_", "_<wbr>")
-    return f'<div class="lh-measured"><code>{name}</code> {text}</div>'
-
-
 def _scale(row: Row) -> str:
     if not row["profile"] or row["verdict"] == "not run":
         return ""
     seeds = len(row["seeds"])
     return f"{row['profile']}, {seeds} seed{'' if seeds == 1 else 's'}{', by earlier code' if row['stale'] else ''}"
-
-
-def number(value: float) -> str:
-    """Three significant digits, or all of a count below a million, with a true minus sign; nothing if unknown."""
-    if math.isnan(value):
-        return ""
-    text = f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
-    return text.replace("-", "−")
