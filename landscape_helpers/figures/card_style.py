@@ -37,7 +37,6 @@ body[data-vscode-theme-kind*="dark"] .lh-card img.lh-light { display: none; }
   color: inherit; }
 .lh-card .lh-soft { color: var(--none); font-size: 0.92em; }
 .lh-card .lh-number { font-variant-numeric: tabular-nums; }
-.lh-card .lh-value { white-space: nowrap; }
 .lh-card details { margin: 0.4rem 0; font-size: 0.9em; border: 0; }
 .lh-card details table { font-size: 0.98em; }
 .lh-card summary { cursor: pointer; padding: 0.15rem 0; }
@@ -48,6 +47,7 @@ body[data-vscode-theme-kind*="dark"] .lh-card img.lh-light { display: none; }
 @container (min-width: 42rem) {
   .lh-card .lh-three { grid-template-columns: minmax(0, 1fr) minmax(0, 1.5fr) max-content; }
   .lh-card .lh-wide { grid-column: 1 / -1; }
+  .lh-card .lh-value { white-space: nowrap; }
 }
 @container (max-width: 36rem) {
   .lh-card thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }

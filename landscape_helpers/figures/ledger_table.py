@@ -44,7 +44,6 @@ html[data-theme="dark"] .lh-ledger, body[data-jp-theme-light="false"] .lh-ledger
 .lh-ledger .lh-id { font-family: monospace; font-size: 0.85em; color: var(--none); display: block; }
 .lh-ledger .lh-measured { font-variant-numeric: tabular-nums; }
 .lh-ledger .lh-measured code { white-space: normal; }
-.lh-ledger .lh-value { white-space: nowrap; }
 .lh-ledger details, .lh-ledger .lh-reason, .lh-ledger .lh-scale { font-size: 0.9em; color: var(--none); }
 .lh-ledger > details { font-size: 1em; color: inherit; margin-top: 1rem; }
 .lh-ledger summary { cursor: pointer; }

@@ -24,14 +24,6 @@ def measured_html(measured: Mapping[str, Mapping[str, Any]]) -> str:
     return folded(f"{len(measured)} quantities", lines) if len(measured) > MANY_QUANTITIES else lines
 
 
-def summary_in_words(summary: Mapping[str, Any]) -> str:
-    """``"1.2 [1.1, 1.4], none in 1 of 3 seeds"``: the median over seeds and, where they differ, the range."""
-    middle, low, high = (number(summary[key]) or "none" for key in ("median", "low", "high"))
-    text = middle if low == high else f"{middle} [{low}, {high}]"
-    seeds, unknown = len(summary["values"]), sum(map(math.isnan, summary["values"]))
-    return text + (f", none in {unknown} of {seeds} seeds" if 0 < unknown < seeds else "")
-
-
 def number(value: float) -> str:
     """Three significant digits, or all of a count below a million; nothing if unknown."""
     if math.isnan(value):
@@ -40,7 +32,11 @@ def number(value: float) -> str:
 
 
 def _quantity(name: str, summary: Mapping[str, Any]) -> str:
-    # A long name may break where its words meet; a range is not torn from its median.
+    """``"share 1.2 [1.1, 1.4], none in 1 of 3 seeds"``: the median over seeds and, where they differ, the range."""
+    middle, low, high = (number(summary[key]) or "none" for key in ("median", "low", "high"))
+    value = middle if low == high else f"{middle} [{low}, {high}]"
+    seeds, unknown = len(summary["values"]), sum(map(math.isnan, summary["values"]))
+    absent = f", none in {unknown} of {seeds} seeds" if 0 < unknown < seeds else ""
+    # A long name may break where its words meet; where there is room a range is not torn from its median.
     named = escape(name).replace("_", "_<wbr>")
-    value = escape(summary_in_words(summary))
-    return f'<div class="lh-measured"><code>{named}</code> <span class="lh-value">{value}</span></div>'
+    return f'<div class="lh-measured"><code>{named}</code> <span class="lh-value">{value}</span>{absent}</div>'
