@@ -295,13 +295,11 @@ def test_a_run_that_ended_early_says_so(store):
 
 
 def check_row(name: str, *remarks: str) -> dict:
-    return {"id": name, "statement": name, "measured": {}, "expected": "", "verdict": "partly"} | {
-        "reason": "; ".join(remarks)
-    }
+    return {"id": name, "statement": name, "measured": {}, "expected": "", "verdict": "partly", "remarks": remarks}
 
 
 def test_a_long_remark_that_several_checks_share_stands_once_below_the_table():
-    long, other = "the first 400 of 1,500 steps of <every> network", "thresholds that were fixed before any of the runs"
+    long, other = "the first 400 of 1,500 steps; of <every> run", "thresholds that were fixed before any of the runs"
     html = checks_table([
         check_row("A", long, "seed 1 ended early"),
         check_row("B", "seed 1 ended early", long, other),

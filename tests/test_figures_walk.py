@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import xarray
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from pictures import assert_both_themes_are_laid_out_alike_and_differ, drawings, panels, texts
 from synthetic_walk import run_of, walk_run
 from table_cells import Cells

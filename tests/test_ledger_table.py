@@ -29,12 +29,12 @@ def row(identity: str, verdict: str, **changes: Any) -> dict[str, Any]:
         "profile": "laptop",
         "seeds": [0, 1, 2],
         "stale": False,
-        "reason": "",
+        "remarks": [],
     } | changes
 
 
 def unknown(identity: str) -> dict[str, Any]:
-    return row(identity, "not run", measured={}, margin=math.nan, profile=None, seeds=[], reason="cnn is not stored")
+    return row(identity, "not run", measured={}, margin=math.nan, profile=None, seeds=[], remarks=["cnn is not stored"])
 
 
 class Outline(HTMLParser):
@@ -81,12 +81,11 @@ def test_page_is_well_formed_and_says_what_the_rows_say() -> None:
 
 
 def test_what_is_long_is_folded() -> None:
-    short = LedgerTable(rows=[row("A", "partly", reason="one seed")])._repr_html_()
-    assert short.count("<details>") == 1 and "one seed" in short, "only the rule is folded"
+    short = LedgerTable(rows=[row("A", "partly", remarks=["one seed; or two"])])._repr_html_()
+    assert short.count("<details>") == 1 and "one seed; or two" in short, "only the rule is folded"
     one = {"median": 1.0, "low": 1.0, "high": 1.0, "values": [1.0]}
-    many = row(
-        "A", "partly", reason="; ".join(f"remark {k}" for k in range(20)), measured={f"q_{k}": one for k in range(9)}
-    )
+    remarks = [f"remark {k}; and more of it" for k in range(20)]
+    many = row("A", "partly", remarks=remarks, measured={f"q_{k}": one for k in range(9)})
     page = Outline(LedgerTable(rows=[many])._repr_html_())
     assert not page.open and sum(tag == "details" for tag, _ in page.tags) == 3
     assert sum(tag == "li" for tag, _ in page.tags) == 20 and "9 quantities" in page.text

@@ -36,9 +36,11 @@ def ledger(profile: str | None = None, paper: str | None = None, store: Store | 
 
     Returns:
         Rows with ``id, paper, figure, kind, basis, statement, verdict, measured, measured_text, expected, margin,
-        profile, seeds, stale, reason``. ``measured`` gives for each number its median, lowest and highest value and the
-        values by seed. ``margin`` is that of the worst seed: how far inside the bound "reproduced" the measured values
-        lie, negative outside. ``stale`` says that a result by earlier code was used. Unknown numbers are NaN.
+        profile, seeds, stale, remarks, reason``. ``measured`` gives for each number its median, lowest and highest
+        value and the values by seed. ``margin`` is that of the worst seed: how far inside the bound "reproduced" the
+        measured values lie, negative outside. ``stale`` says that a result by earlier code was used. ``remarks`` are
+        what a reader of the verdict has to know, or why there is none; ``reason`` is all of them in one line. Unknown
+        numbers are NaN.
 
     Raises:
         ValueError: an unknown profile or paper.
@@ -115,25 +117,23 @@ def _row(claim: Claim, profile: str | None, shelf: _Shelf) -> Row:
         "profile": chosen,
         "seeds": [],
         "stale": False,
-        "reason": "",
-    }
+    } | _told([])
     if chosen is None:
         wanted = _required(claim)
         which = f"all of {', '.join(wanted)}" if wanted else f"any of {', '.join(claim.runs)}"
-        return row | {"reason": f"no scale has {which} stored"}
+        return row | _told([f"no scale has {which} stored"])
     absent = [run for run in claim.runs if not shelf.available(run, chosen)]
     used = [run for run in claim.runs if run not in absent]
     blocking = [run for run in absent if run in _required(claim)]
     if blocking or not used:
-        return row | {"reason": "; ".join(shelf.why_missing(run, chosen) for run in blocking or absent)}
+        return row | _told([shelf.why_missing(run, chosen) for run in blocking or absent])
     seeds = _seeds(claim, chosen, shelf)
     if not seeds:
-        return row | {"reason": f"its runs have no seed in common at {chosen} scale"}
+        return row | _told([f"its runs have no seed in common at {chosen} scale"])
     try:
         by_seed = [_measure(claim, chosen, seed, shelf) for seed in seeds]
     except NotRecorded as error:
-        remarks = _remarks(claim, chosen, [], used, absent, shelf)
-        return row | {"reason": "; ".join([str(error), *remarks])}
+        return row | _told([str(error), *_remarks(claim, chosen, [], used, absent, shelf)])
     verdict, outcomes = judge(claim.predicates, by_seed)
     measured = {m.name: _summary([values[m.name] for values in by_seed]) for m in claim.measurements}
     return row | {
@@ -145,8 +145,11 @@ def _row(claim: Claim, profile: str | None, shelf: _Shelf) -> Row:
         "stale": any(
             shelf.read(run, chosen, s).stale for run in used for s in seeds if s in shelf.available(run, chosen)
         ),
-        "reason": "; ".join(_remarks(claim, chosen, seeds, used, absent, shelf)),
-    }
+    } | _told(_remarks(claim, chosen, seeds, used, absent, shelf))
+
+
+def _told(remarks: list[str]) -> Row:
+    return {"remarks": remarks, "reason": "; ".join(remarks)}
 
 
 def judge(predicates: Mapping[Any, str], by_seed: Sequence[Mapping[str, float]]) -> tuple[str, list[Outcome]]:

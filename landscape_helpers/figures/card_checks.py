@@ -15,8 +15,7 @@ from .measured import measured_html
 # A verdict is a word and a mark as well as a colour.
 MARKS = {"reproduced": "\u2713", "partly": "\u25d0", "not reproduced": "\u2717", "not run": "\u25cb"}
 COLUMNS = ("Check", "Measured", "Expected", "Verdict")
-# A reason is made of remarks. One of this many characters that several checks share stands once, below their table.
-SEPARATOR, LONG = "; ", 40
+LONG = 40  # characters of a remark that stands once below the table where several checks share it
 # A rule of more characters than this is folded: a check of a whole table compares a dozen numbers.
 LONG_RULE = 160
 
@@ -38,7 +37,7 @@ def checks_table(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
     head = "".join(f'<th scope="col">{column}</th>' for column in COLUMNS)
-    shared = _shared([str(row["reason"]) for row in rows])
+    shared = _shared([row["remarks"] for row in rows])
     body = "".join(_check(row, shared) for row in rows)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     if not shared:
@@ -47,22 +46,20 @@ def checks_table(rows: Sequence[Row]) -> str:
     return f'{table}<dl class="lh-soft">{notes}</dl>'
 
 
-def _shared(reasons: Sequence[str]) -> dict[str, int]:
-    """Long remarks that stand in several reasons, numbered in the order in which they appear."""
-    remarks = [set(reason.split(SEPARATOR)) for reason in reasons]
-    counts = Counter(remark for own in remarks for remark in own)
-    found = [r for reason in reasons for r in reason.split(SEPARATOR) if counts[r] > 1 and len(r) >= LONG]
+def _shared(remarks: Sequence[Sequence[str]]) -> dict[str, int]:
+    """Long remarks that several checks have, numbered in the order in which they appear."""
+    counts = Counter(remark for own in remarks for remark in set(own))
+    found = [remark for own in remarks for remark in own if counts[remark] > 1 and len(remark) >= LONG]
     return {remark: number for number, remark in enumerate(dict.fromkeys(found), 1)}
 
 
-def _reason(reason: str, shared: Mapping[str, int]) -> str:
+def _reason(remarks: Sequence[str], shared: Mapping[str, int]) -> str:
     """A row's remarks, those below the table by their numbers."""
-    remarks = reason.split(SEPARATOR)
     numbers = sorted({shared[remark] for remark in remarks if remark in shared})
     own = [remark for remark in remarks if remark not in shared]
     if numbers:
         own.append(f"remark{'s' if len(numbers) > 1 else ''} {_ranges(numbers)}")
-    return SEPARATOR.join(own)
+    return "; ".join(own)
 
 
 def _ranges(numbers: Sequence[int]) -> str:
@@ -80,8 +77,8 @@ def _check(row: Row, shared: Mapping[str, int]) -> str:
     statement = f'{escape(row["statement"])} <span class="lh-soft lh-id">{escape(row["id"])}</span>'
     measured = measured_html(row["measured"]) or "\u2013"
     verdict = badge(row["verdict"])
-    if row["reason"]:
-        verdict += f'<div class="lh-soft">{escape(_reason(row["reason"], shared))}</div>'
+    if row["remarks"]:
+        verdict += f'<div class="lh-soft">{escape(_reason(row["remarks"], shared))}</div>'
     expected = f"<code>{escape(row['expected'])}</code>"
     if len(row["expected"]) > LONG_RULE:
         expected = folded("rule", expected)

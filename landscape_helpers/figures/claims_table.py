@@ -85,7 +85,7 @@ def _row(row: Row) -> str:
     margin = number(row["margin"])
     inside = f"<p>Margin {margin}</p>" if margin else ""
     parts = [*whole, shown, measured_html(row["measured"]), inside, f"<p>{rule_html(row)}</p>"]
-    decided = folded("how it was decided", "".join(parts) + remarks_html(row["reason"]))
+    decided = folded("how it was decided", "".join(parts) + remarks_html(row["remarks"]))
     cells = (name, f"{escape(said)} {decided}", badge(row["verdict"]))
     body = "".join(f"<td>{cell}</td>" for cell in cells)
     return f'<tr id="{escape(row["id"])}" data-verdict="{slug(row["verdict"])}">{body}</tr>'

@@ -157,7 +157,7 @@ def _table_row(row: Row) -> str:
     statement = (
         f'<span class="lh-id">{html.escape(row["id"])}</span>{html.escape(row["statement"])}'
         f"{folded('rule', rule_html(row))}"
-        f"{remarks_html(row['reason'])}"
+        f"{remarks_html(row['remarks'])}"
     )
     verdict = badge(row["verdict"]) + f'<div class="lh-scale">{_scale(row)}</div>'
     cells = (statement, verdict, measured_html(row["measured"]), number(row["margin"]))
@@ -171,12 +171,12 @@ def rule_html(row: Row) -> str:
     return f"<code>{html.escape(row['expected'])}</code> ({BASES[row['basis']]})"
 
 
-def remarks_html(text: str) -> str:
-    """What a reader has to know of a verdict; a short text stands open, as remarks one to a line a long one."""
+def remarks_html(remarks: Sequence[str]) -> str:
+    """What a reader has to know of a verdict; little of it stands open, much is folded, one remark to a line."""
+    text = "; ".join(remarks)
     if len(text) <= LONG_REASON:
         return f'<div class="lh-reason">{html.escape(text)}</div>' if text else ""
-    remarks = "".join(f"<li>{html.escape(remark)}</li>" for remark in text.split("; "))
-    return folded("remarks", f"<ul>{remarks}</ul>")
+    return folded("remarks", f"<ul>{''.join(f'<li>{html.escape(remark)}</li>' for remark in remarks)}</ul>")
 
 
 def _scale(row: Row) -> str:
