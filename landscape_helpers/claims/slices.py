@@ -45,11 +45,6 @@ class Curve:
         return stationary_points(self.loss)
 
     @property
-    def origin(self) -> int:
-        r"""Index of the grid point at :math:`\lambda=0`, or nearest to it."""
-        return int(np.argmin(np.abs(self.at)))
-
-    @property
     def step(self) -> float:
         return float(np.median(np.diff(self.at)))
 

@@ -181,5 +181,5 @@ def _alt(models: Sequence[str], names: Sequence[str], frames: Sequence[Frame], s
         parts.append(f"{model}: " + "; ".join(f"{label} along {', '.join(group)}" for label, group in groups.items()))
     return (
         "Loss of a network along one direction at a time, close up and over the whole line, and the name of its shape. "
-        f"In a view from \N{MINUS SIGN}{scales[at]:g} to {scales[at]:g}, for {'. For '.join(parts)}."
+        f"In a view from \N{MINUS SIGN}{scales[at]:.3g} to {scales[at]:.3g}, for {'. For '.join(parts)}."
     )
