@@ -1,5 +1,7 @@
 """Weights of a model and theta: one and the same, in both directions, and nothing else taken for them."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -77,11 +79,126 @@ def test_back_into_a_model(make):
     assert not torch.equal(theta_of(objective, given), theta)
 
 
-@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "_orig_mod.module."])
+@pytest.mark.parametrize(
+    "prefix", ["_orig_mod.", "module.", "_orig_mod.module.", "module._orig_mod.", "module.module."]
+)
 def test_names_that_a_wrapper_has_prefixed(prefix):
     model = made("batchnorm", 0)
     wrapped = {prefix + name: value for name, value in model.state_dict().items()}
     assert torch.equal(theta_of(objective_of(model), wrapped), objective_of(model).theta)
+
+
+class Scaled(nn.Module):
+    """A model that calls a part of its own as wrappers call theirs, and has a parameter of the same name outside."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self.bias = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.module(x) + self.bias
+
+
+def wrapped_in(wrapper: str, model: nn.Module) -> nn.Module:
+    if wrapper == "compiled part":
+        model[0] = torch.compile(model[0], backend="eager")
+        return model
+    wrappers = {
+        "data parallel": nn.DataParallel,
+        "average": torch.optim.swa_utils.AveragedModel,
+        "compiled": lambda of: torch.compile(of, backend="eager"),
+        "average of compiled": lambda of: torch.optim.swa_utils.AveragedModel(torch.compile(of, backend="eager")),
+    }
+    return wrappers[wrapper](model)
+
+
+@pytest.mark.parametrize("wrapper", ["data parallel", "average", "compiled", "average of compiled", "compiled part"])
+def test_weights_and_objectives_of_wrapped_models(wrapper):
+    """torch's own wrappers: their weights for an objective of the bare model, and the other way round."""
+    bare, other = made("batchnorm", 0), made("batchnorm", 1)
+    expected = torch.cat([p.detach().reshape(-1) for p in other.parameters()])
+    wrapped = wrapped_in(wrapper, copy.deepcopy(other))
+    around = objective_of(wrapped_in(wrapper, copy.deepcopy(bare)))
+    for objective in (objective_of(bare), around):
+        for weights in (wrapped, wrapped.state_dict(), other, other.state_dict()):
+            assert torch.equal(theta_of(objective, weights), expected)
+
+
+def test_a_model_with_a_part_called_module():
+    model = Scaled(nn.Linear(5, 3, dtype=torch.float64)).double()
+    with torch.no_grad():
+        model.bias += 2
+    objective = objective_of(model)
+    assert torch.equal(theta_of(objective, nn.DataParallel(model).state_dict()), objective.theta)
+    with pytest.raises(ValueError, match=r"hold no 'module\.weight'"):
+        theta_of(objective, model.module)
+
+
+def test_a_shared_parameter_under_one_of_its_names():
+    model = made("tied", 0)
+    state = model.state_dict()
+    for kept in ("embedding.weight", "out.weight"):
+        assert torch.equal(theta_of(objective_of(model), {kept: state[kept]}), objective_of(model).theta)
+    untied = {"embedding.weight": state["out.weight"], "out.weight": state["out.weight"] + 1}
+    with pytest.raises(ValueError, match=r"'embedding.weight' and 'out.weight' are one parameter.*does not share"):
+        theta_of(objective_of(model), untied)
+    diverged = {name: value * float("nan") for name, value in state.items()}
+    assert theta_of(objective_of(model), diverged).isnan().all()
+
+
+def encoder(layers: int) -> nn.Module:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(4, 1, 4, dropout=0.0, batch_first=True)
+    return nn.Sequential(
+        nn.Linear(5, 4), nn.TransformerEncoder(layer, layers, enable_nested_tensor=False), nn.Linear(4, 3)
+    )
+
+
+def test_weights_of_a_larger_model_are_refused():
+    """Of a deeper network's weights those of a shallower one would be a part: of the same names and shapes."""
+    objective, deeper = objective_of(encoder(1)), encoder(2)
+    for weights in (deeper, deeper.state_dict()):
+        with pytest.raises(ValueError, match=r"'1.layers.1.self_attn.in_proj_weight', for which .* has no place"):
+            theta_of(objective, weights)
+    without_bias = objective_of(nn.Sequential(nn.Linear(5, 3, bias=False)))
+    with pytest.raises(ValueError, match=r"'0.bias', for which .* has no place"):
+        theta_of(without_bias, nn.Sequential(nn.Linear(5, 3)))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: parametrizations.spectral_norm(nn.Linear(5, 5)), lambda: nn.InstanceNorm2d(5, track_running_stats=True)],
+)
+def test_other_buffers_are_another_function(make):
+    """What training has moved beside the parameters makes another loss of the same parameters, so it is refused."""
+    torch.manual_seed(0)
+    model = nn.Sequential(make(), nn.Tanh(), nn.Flatten(), nn.Linear(125, 3))
+    generator = torch.Generator().manual_seed(9)
+    x, y = torch.randn(12, 5, 5, 5, generator=generator), torch.randint(0, 3, (12,), generator=generator)
+    before = Objective(model, x, y)
+    assert torch.equal(theta_of(before, model), before.theta)
+    parameters = [p.detach().clone() for p in model.parameters()]
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator))
+        model.train()(x)
+        for parameter, value in zip(model.parameters(), parameters, strict=True):
+            parameter.copy_(value)  # back again: only buffers have moved
+    after = Objective(model, x, y)
+    assert torch.equal(after.theta, before.theta)
+    assert after.loss(after.theta) != before.loss(before.theta)
+    for weights in (model, model.state_dict()):
+        with pytest.raises(ValueError, match=r"the buffer '0\..* has other values.*named_parameters"):
+            theta_of(before, weights)
+    assert torch.equal(theta_of(before, dict(model.named_parameters())), before.theta)
+    assert torch.equal(theta_of(after, model), after.theta)
+
+
+def test_a_frozen_part_in_a_shorter_type_is_the_same():
+    model = partly_frozen()
+    theta = theta_of(objective_of(model), copy.deepcopy(model).bfloat16())
+    assert torch.equal(theta, objective_of(model).theta.bfloat16().float())
 
 
 def test_a_copy_of_the_objectives_dtype():
