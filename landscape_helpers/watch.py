@@ -40,6 +40,9 @@ class Watch:
     fewer, the gradients it compares lie further apart. :class:`~landscape_helpers.descent.Telemetry` takes its partial
     steps along the gradient, also where the optimiser does not.
 
+    What a training moves beside the parameters is not followed: BatchNorm takes the statistics of the samples, and a
+    look raises where other buffers, such as those of ``spectral_norm``, have moved away from the objective's.
+
     Args:
         objective: made of the model, or of one of its make, and of the samples to look at. They need not be those it is
             trained on: a part of them makes a look cheaper.
@@ -70,6 +73,9 @@ class Watch:
     def look(self, weights: nn.Module | Mapping[str, torch.Tensor]) -> float:
         """Measure where the model stands; the objective's loss there.
 
+        In the objective's own precision and with gradients, also where it is called under ``torch.autocast``,
+        ``torch.no_grad`` or ``torch.inference_mode``.
+
         Args:
             weights: the model, which is left as it is, or its state dict.
 
@@ -77,7 +83,10 @@ class Watch:
             TypeError, ValueError: weights that are not those of the objective's model, as
                 :func:`~landscape_helpers.weights.theta_of` says.
         """
-        theta = theta_of(self.objective, weights)
+        with torch.inference_mode(False), torch.autocast(self.objective.device.type, enabled=False):
+            return self._look(theta_of(self.objective, weights))
+
+    def _look(self, theta: torch.Tensor) -> float:
         loss, gradient = self.objective.loss_and_gradient(theta)
         if self.status == "watching" and not (math.isfinite(loss) and bool(torch.isfinite(gradient.sum()))):
             self.status = self._ended()
@@ -102,10 +111,15 @@ class Watch:
         """Go on from what :meth:`state_dict` returned in an earlier process; the record will be that of one process.
 
         Raises:
-            ValueError: the state of a watch with another objective or other probes.
+            ValueError: the state of a watch with another objective or other probes, or something else.
         """
-        arrays = {name: values.numpy() for name, values in state.items()}
+        arrays = {name: values.cpu().numpy() for name, values in state.items() if isinstance(values, torch.Tensor)}
         theirs, ours = unnest("identity", arrays), self._identity()
+        if not theirs:
+            raise ValueError(
+                f"the state is none of a watch (it holds {', '.join(map(repr, list(state)[:3])) or 'nothing'}): give "
+                "what Watch.state_dict() returned"
+            )
         if any(not np.array_equal(theirs.get(name, np.zeros(0)), digest) for name, digest in ours.items()):
             raise ValueError(
                 "the state belongs to a watch with another objective (its data, loss or model differ) or other probes, "

@@ -102,8 +102,58 @@ def test_a_state_of_something_else_is_refused():
     for other in (Watch(Objective(model_of(), x + 1, y), [Travel()]), Watch(Objective(model_of(), x, y), [])):
         with pytest.raises(ValueError, match=r"another objective .* or other probes"):
             other.load_state_dict(state)
-    with pytest.raises(ValueError, match="belongs to a watch"):
-        Watch(Objective(model_of(), x, y), [Travel()]).load_state_dict({})
+    watch = Watch(Objective(model_of(), x, y), [Travel()])
+    with pytest.raises(ValueError, match=r"none of a watch \(it holds 'model', 'watch'\): give what"):
+        watch.load_state_dict({"model": {}, "watch": state})
+    with pytest.raises(ValueError, match=r"it holds nothing"):
+        watch.load_state_dict({})
+
+
+def mixed() -> torch.autocast:
+    return torch.autocast("cpu", dtype=torch.bfloat16)
+
+
+@pytest.mark.parametrize("context", [mixed, torch.no_grad, torch.inference_mode])
+def test_looks_in_its_own_precision_wherever_it_is_called(context):
+    """A look from within mixed precision or a loop of validation is the look from outside."""
+    model = model_of(dtype=torch.float32)
+    x, y = data()
+    looks = [Watch(Objective(model, x, y), probes()) for _ in range(2)]
+    for _ in range(5):
+        with context():
+            loss = looks[0].look(model)
+        assert looks[1].look(model) == loss
+        with mixed():
+            lower = nn.functional.cross_entropy(model(x), y)
+        assert float(lower) != loss  # what the training itself sees
+        lower.backward()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter -= 0.1 * parameter.grad
+    xarray.testing.assert_identical(looks[0].record(), looks[1].record())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+def test_a_state_on_an_accelerator_is_read():
+    """As ``torch.load(..., map_location="cuda")`` returns it."""
+    watch = Watch(Objective(model_of(), *data()), [Travel()])
+    watch.look(model_of())
+    again = Watch(Objective(model_of(), *data()), [Travel()])
+    again.load_state_dict({name: value.cuda() for name, value in watch.state_dict().items()})
+    xarray.testing.assert_identical(again.record(), watch.record())
+
+
+def test_a_buffer_that_training_moves_is_told():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(8, 3)))
+    watch = Watch(Objective(model, *data()))
+    watch.look(model)
+    model.train()
+    with torch.no_grad():
+        model[0].parametrizations.weight.original.mul_(torch.rand(3, 8))
+    model(data()[0])
+    with pytest.raises(ValueError, match=r"the buffer '0.parametrizations.weight.0._u'"):
+        watch.look(model)
 
 
 def test_divergence_ends_the_watch_and_keeps_what_was_seen():
