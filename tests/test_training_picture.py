@@ -8,16 +8,20 @@ import xarray
 from matplotlib.colors import to_hex
 from torch import nn
 
-from landscape_helpers.descent import GradientCorrelation, Sharpness, Spectrum, Travel, gradient_descent
+from landscape_helpers.descent import GradientCorrelation, Sharpness, Spectrum, Telemetry, Travel, gradient_descent, sgd
 from landscape_helpers.figures import THEMES, training_picture
 from landscape_helpers.figures.style import of_name
 from landscape_helpers.objective import Objective
 
 
-def record_of(lr: float, probes: list) -> xarray.Dataset:
+def small() -> Objective:
     torch.manual_seed(0)
     x = torch.randn(40, 4)
-    objective = Objective(nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 2)), x, (x[:, 0] > 0).long())
+    return Objective(nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 2)), x, (x[:, 0] > 0).long())
+
+
+def record_of(lr: float, probes: list) -> xarray.Dataset:
+    objective = small()
     return gradient_descent(objective, objective.theta, lr, 12, probes).record
 
 
@@ -76,7 +80,72 @@ def test_a_loss_that_reaches_zero_has_a_linear_axis():
     assert figure.axes[0].get_ylabel() == "loss"
 
 
+def lines(ax) -> list[np.ndarray]:
+    return [line.get_xydata() for line in ax.lines]
+
+
+def test_mini_batches_have_a_panel_of_their_own(records):
+    """The loss of a mini-batch is not that of all samples: it is drawn, and not on the same axes."""
+    objective = small()
+    run = sgd(objective, objective.theta, 0.5, 3, 10).record
+    full, batches, *_ = training_picture({"whole": records["slow"], "parts": run}).draw("light").axes
+    known = np.isfinite(run.batch_loss)
+    np.testing.assert_array_equal(lines(full)[0][:, 1], records["slow"].loss)
+    assert [len(line) for line in lines(full)] == [13, 0]
+    assert [len(line) for line in lines(batches)] == [0, int(known.sum())]
+    np.testing.assert_array_equal(lines(batches)[1][:, 1], run.batch_loss[known])
+    assert batches.get_ylabel().startswith("loss of mini-batches")
+    assert f"the loss of the mini-batches goes from {float(run.batch_loss[0]):.3g}" in training_picture({"a": run}).alt
+
+
+def test_a_sharpness_that_was_renamed_for_another_probe():
+    """Beside Telemetry, Spectrum's numbers end in its place among the probes; the panel is theirs all the same."""
+    record = record_of(0.5, [Telemetry(0.5, every=4, top=2, k=3), Spectrum(4)])
+    assert "lambda_max" not in record
+    *_, sharpness = training_picture({"run": record}).draw("light").axes
+    np.testing.assert_array_equal(lines(sharpness)[0], np.stack([record.stop_1, record.lambda_max_1], 1))
+
+
+def test_one_point_is_seen():
+    objective = small()
+    record = gradient_descent(objective, objective.theta, 0.5, 0, [Sharpness()]).record
+    for ax in training_picture({"start": record}).draw("light").axes:
+        [line] = ax.lines
+        assert line.get_marker() == "o"
+        assert len(line.get_xdata()) == 1
+
+
+def test_steps_are_whole_numbers(records):
+    figure = training_picture({"fast": records["fast"].isel(step=slice(3))[["loss"]]}).draw("light")
+    assert all(tick == int(tick) for tick in figure.axes[0].get_xticks())
+
+
+def test_a_divergence_is_marked_and_told(records):
+    objective = small()
+    squares = Objective(objective.model, *objective.samples(), loss=lambda out, y: (out[:, 0] - y).pow(2).mean())
+    record = gradient_descent(squares, squares.theta, 100.0, 200).record
+    assert "became non-finite at step" in record.attrs["status"]
+    picture = training_picture({"wild": record, "slow": records["slow"]})
+    assert f"; {record.attrs['status']}. slow:" in picture.alt
+    figure = picture.draw("light")
+    [cross] = [line.get_xydata() for line in figure.axes[0].lines if line.get_marker() == "X"]
+    np.testing.assert_array_equal(cross[0], (record.step[-1], record.loss[-1]))
+    assert "became non-finite" in [t.get_text() for t in figure.legends[0].get_texts()]
+
+
+def test_a_part_of_a_record(records):
+    figure = training_picture({"fast": records["fast"][["sharpness"]]}).draw("light")
+    assert figure.axes[0].get_xlabel() == "step"
+    np.testing.assert_array_equal(lines(figure.axes[0])[0][:, 1], records["fast"].sharpness)
+
+
 def test_what_is_refused(records):
+    with pytest.raises(TypeError, match=r"dictionary of records by name, got Dataset: give \{"):
+        training_picture(records["fast"])
+    with pytest.raises(TypeError, match=r"'slow' must be an xarray\.Dataset, got Objective: give watch\.record"):
+        training_picture(records | {"slow": small()})
+    with pytest.raises(ValueError, match="above 0, got fast: 0, slow: -1"):
+        training_picture(records, {"fast": 0, "slow": -1})
     with pytest.raises(ValueError, match="got 0: draw fewer"):
         training_picture({})
     with pytest.raises(ValueError, match="1 to 5 trainings, got 6"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +12,7 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from .canvas import Handle, add_key, new_figure
 from .decimate import extremes
@@ -25,7 +28,8 @@ HEIGHT = 1.45  # inches of a panel
 class Quantity:
     """One panel: a variable of the records over its one dimension, under any of the names that probes give it.
 
-    Labels name no unit of the loss, which may be any.
+    A name may end in the place of its probe, ``lambda_max_1``, as
+    :meth:`~landscape_helpers.descent.probes.Probes.record` says. Labels name no unit of the loss, which may be any.
     """
 
     variables: tuple[str, ...]
@@ -36,8 +40,8 @@ class Quantity:
 
     def of(self, record: xarray.Dataset) -> tuple[np.ndarray, np.ndarray]:
         """Steps and values, where there are any: a window that is not yet full has none, nor has another record."""
-        for name in self.variables:
-            if name in record:
+        for variable in self.variables:
+            for name in sorted(str(name) for name in record if re.fullmatch(rf"{variable}(_\d+)?", str(name))):
                 values = record[name]
                 [dimension] = values.dims
                 known = np.isfinite(values.values)
@@ -48,6 +52,7 @@ class Quantity:
 SHARPNESS = Quantity(("sharpness", "lambda_max"), "sharpness \u03bb\u2081\n(loss / parameter\u00b2)", "the sharpness")
 QUANTITIES = (
     Quantity(("loss",), "loss (log scale)", "the loss", log=True),
+    Quantity(("batch_loss",), "loss of mini-batches\n(log scale)", "the loss of the mini-batches", log=True),
     Quantity(
         ("windowed_correlation",),
         "correlation of\nadjacent gradients",
@@ -64,8 +69,11 @@ def training_picture(
 ) -> Picture:
     r"""The records of trainings in one picture: a panel a quantity, a colour a training.
 
-    Of a :class:`~landscape_helpers.watch.Watch` or of a descent. Shown are the loss, the windowed correlation of
-    adjacent gradients, the sharpness and the distance from the start, as far as any record holds them.
+    Of a :class:`~landscape_helpers.watch.Watch` or of a descent. Shown are the loss, or of
+    :func:`~landscape_helpers.descent.sgd` that of each step's mini-batch, the windowed correlation of adjacent
+    gradients, the sharpness and the distance from the start, as far as any record holds them. A training that became
+    non-finite ends in a cross. Steps are counted as each record counts them: looks of two watches stand at the same
+    place where both look equally often.
 
     Args:
         records: by the name that the key gives; as many as the palette has colours.
@@ -74,13 +82,18 @@ def training_picture(
         note: what was run, in a sentence; above the panels.
 
     Raises:
-        ValueError: no records, more than there are colours, none of these quantities, or a rate of no record.
+        TypeError: records without names, or something that is no record.
+        ValueError: no records, more than there are colours, none of these quantities, or a rate that is not above 0 or
+            of no record.
     """
     rates = dict(rates or {})
+    _check_types(records)
     if not 1 <= len(records) <= len(STYLES):
         raise ValueError(f"a picture holds 1 to {len(STYLES)} trainings, got {len(records)}: draw fewer at a time")
     if unknown := [name for name in rates if name not in records]:
         raise ValueError(f"rates are given for {', '.join(unknown)}: expected names of {', '.join(records)}")
+    if wrong := [f"{name}: {rate}" for name, rate in rates.items() if not (math.isfinite(rate) and rate > 0)]:
+        raise ValueError(f"rates must be finite learning rates above 0, got {', '.join(wrong)}")
     shown = [q for q in QUANTITIES if any(q.of(record)[1].size for record in records.values())]
     if not shown:
         expected = ", ".join(name for q in QUANTITIES for name in q.variables)
@@ -94,6 +107,20 @@ def training_picture(
     return Picture(draw, _words(records, shown), anchor)
 
 
+def _check_types(records: object) -> None:
+    if isinstance(records, xarray.Dataset) or not isinstance(records, Mapping):
+        raise TypeError(
+            f"records must be a dictionary of records by name, got {type(records).__name__}: give "
+            "{'my training': watch.record()}"
+        )
+    for name, record in records.items():
+        if not isinstance(record, xarray.Dataset):
+            raise TypeError(
+                f"the record of {name!r} must be an xarray.Dataset, got {type(record).__name__}: give watch.record(), "
+                "or the attribute record of what a descent returned"
+            )
+
+
 def _figure(
     records: Mapping[str, xarray.Dataset], rates: dict[str, float], shown: list[Quantity], note: str, colours: Theme
 ) -> Figure:
@@ -102,6 +129,7 @@ def _figure(
     for ax, quantity in zip(panels, shown, strict=True):
         _panel(ax, quantity, records, rates, colours)
     panels[-1].set_xlabel(_axis_label(records))
+    panels[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 2.5, 5, 10], min_n_ticks=1))
     keys: list[Handle] = [
         Line2D([], [], color=colour, linestyle=style)  # type: ignore[arg-type]  # dashes of a tuple
         for _, colour, style in zip(records, colours.series, STYLES, strict=False)
@@ -110,6 +138,10 @@ def _figure(
     if rates and SHARPNESS in shown:
         keys.append(Line2D([], [], color=colours.soft, linestyle=RATE))
         names.append("2 / \u03b7, in the colour of its training")
+    if any(_diverged(record) for record in records.values()):
+        _mark_ends(panels[0], shown[0], records, colours)
+        keys.append(Line2D([], [], color=colours.alarm, marker="X", linestyle="none"))
+        names.append("became non-finite")
     add_key(figure, (keys, names))
     return figure
 
@@ -121,7 +153,8 @@ def _panel(
     for (name, record), colour, style in zip(records.items(), colours.series, STYLES, strict=False):
         steps, values = quantity.of(record)
         positive = positive and bool((values > 0).all())
-        ax.plot(*extremes(steps, values), color=colour, linestyle=style, linewidth=1.5)
+        alone = "o" if len(steps) == 1 else ""  # no line goes through one point
+        ax.plot(*extremes(steps, values), color=colour, linestyle=style, linewidth=1.5, marker=alone, markersize=4)
         if quantity is SHARPNESS and name in rates:
             ax.axhline(2 / rates[name], color=colour, linewidth=1, linestyle=RATE)
     if quantity.log and positive:
@@ -131,9 +164,27 @@ def _panel(
     ax.set_ylabel(quantity.label if ax.get_yscale() == "log" else quantity.label.replace(" (log scale)", ""))
 
 
+def _mark_ends(ax: Axes, quantity: Quantity, records: Mapping[str, xarray.Dataset], colours: Theme) -> None:
+    for record in records.values():
+        steps, values = quantity.of(record)
+        if _diverged(record) and len(steps):
+            ax.plot(
+                steps[-1], values[-1], marker="X", markersize=7, color=colours.alarm, linestyle="none",
+                markeredgecolor=colours.page, markeredgewidth=0.7, clip_on=False, zorder=5,
+            )  # fmt: skip
+
+
+def _status(record: xarray.Dataset) -> str:
+    return str(record.attrs.get("status", ""))
+
+
+def _diverged(record: xarray.Dataset) -> bool:
+    return "non-finite" in _status(record)
+
+
 def _axis_label(records: Mapping[str, xarray.Dataset]) -> str:
     """What the records themselves call a step, where they agree."""
-    names = {str(record.step.attrs.get("long_name", "step")) for record in records.values()}
+    names = {str(record["step"].attrs.get("long_name", "step")) for record in records.values() if "step" in record}
     return names.pop() if len(names) == 1 else "step"
 
 
@@ -146,5 +197,7 @@ def _words(records: Mapping[str, xarray.Dataset], shown: list[Quantity]) -> str:
             for quantity in shown
             if (values := quantity.of(record)[1]).size
         ]
+        if _diverged(record) or _status(record).startswith("stopped"):
+            parts.append(_status(record))
         told.append(f"{name}: {'; '.join(parts)}." if parts else f"{name}: nothing was recorded.")
     return " ".join(told)
