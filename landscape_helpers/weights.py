@@ -85,6 +85,9 @@ def _by_name(weights: Any, wanted: Sequence[Sequence[str]]) -> dict[str, torch.T
     else:
         raise TypeError(f"weights must be a module or a state dict, got {type(weights).__name__}")
     found = inner = {_plain(str(name)): value for name, value in given.items() if isinstance(value, torch.Tensor)}
+    parts = [repr(name) for name, value in given.items() if isinstance(value, Mapping)]
+    if parts and not found:
+        raise ValueError(f"the weights given hold no tensor but {', '.join(parts)}: give the model's state dict alone")
     while inner:
         if all(any(name in inner for name in names) for names in wanted):
             return inner

@@ -131,6 +131,11 @@ def test_a_divergence_is_marked_and_told(records):
     [cross] = [line.get_xydata() for line in figure.axes[0].lines if line.get_marker() == "X"]
     np.testing.assert_array_equal(cross[0], (record.step[-1], record.loss[-1]))
     assert "became non-finite" in [t.get_text() for t in figure.legends[0].get_texts()]
+    batches = sgd(squares, squares.theta, 100.0, 9, 10).record
+    figure = training_picture({"wild": batches, "slow": records["slow"]}).draw("light")
+    [cross] = [(ax, line.get_xydata()) for ax in figure.axes for line in ax.lines if line.get_marker() == "X"]
+    assert cross[0] is figure.axes[1]
+    np.testing.assert_array_equal(cross[1][0], (batches.step[-1], batches.batch_loss[-1]))
 
 
 def test_a_part_of_a_record(records):

@@ -218,6 +218,8 @@ def test_what_is_refused():
         theta_of(objective, made("tied", 0))
     with pytest.raises(ValueError, match="they hold no tensor"):
         theta_of(objective, {"epoch": 3})
+    with pytest.raises(ValueError, match="no tensor but 'model', 'optimiser': give the model's state dict alone"):
+        theta_of(objective, {"model": made("batchnorm", 0).state_dict(), "optimiser": {}, "epoch": 3})
     with pytest.raises(ValueError, match=r"'3.weight' has shape \(2, 6\).*\(3, 6\)"):
         theta_of(objective, made("batchnorm", 0).state_dict() | {"3.weight": torch.zeros(2, 6)})
     with pytest.raises(TypeError, match="got list"):

@@ -35,7 +35,7 @@ class Quantity:
     variables: tuple[str, ...]
     label: str
     words: str
-    log: bool = False
+    loss: bool = False
     zero: bool = False
 
     def of(self, record: xarray.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -48,11 +48,15 @@ class Quantity:
                 return values[dimension].values[known].astype(float), values.values[known].astype(float)
         return np.zeros(0), np.zeros(0)
 
+    def ends_in(self, record: xarray.Dataset) -> bool:
+        """Whether the curve of this training ends because its loss became non-finite."""
+        return self.loss and _diverged(record) and self.of(record)[1].size > 0
+
 
 SHARPNESS = Quantity(("sharpness", "lambda_max"), "sharpness \u03bb\u2081\n(loss / parameter\u00b2)", "the sharpness")
 QUANTITIES = (
-    Quantity(("loss",), "loss (log scale)", "the loss", log=True),
-    Quantity(("batch_loss",), "loss of mini-batches\n(log scale)", "the loss of the mini-batches", log=True),
+    Quantity(("loss",), "loss (log scale)", "the loss", loss=True),
+    Quantity(("batch_loss",), "loss of mini-batches\n(log scale)", "the loss of the mini-batches", loss=True),
     Quantity(
         ("windowed_correlation",),
         "correlation of\nadjacent gradients",
@@ -138,8 +142,7 @@ def _figure(
     if rates and SHARPNESS in shown:
         keys.append(Line2D([], [], color=colours.soft, linestyle=RATE))
         names.append("2 / \u03b7, in the colour of its training")
-    if any(_diverged(record) for record in records.values()):
-        _mark_ends(panels[0], shown[0], records, colours)
+    if any(quantity.ends_in(record) for quantity in shown for record in records.values()):
         keys.append(Line2D([], [], color=colours.alarm, marker="X", linestyle="none"))
         names.append("became non-finite")
     add_key(figure, (keys, names))
@@ -155,23 +158,18 @@ def _panel(
         positive = positive and bool((values > 0).all())
         alone = "o" if len(steps) == 1 else ""  # no line goes through one point
         ax.plot(*extremes(steps, values), color=colour, linestyle=style, linewidth=1.5, marker=alone, markersize=4)
-        if quantity is SHARPNESS and name in rates:
-            ax.axhline(2 / rates[name], color=colour, linewidth=1, linestyle=RATE)
-    if quantity.log and positive:
-        ax.set_yscale("log")
-    if quantity.zero:
-        ax.axhline(0, color=colours.soft, linewidth=0.8)
-    ax.set_ylabel(quantity.label if ax.get_yscale() == "log" else quantity.label.replace(" (log scale)", ""))
-
-
-def _mark_ends(ax: Axes, quantity: Quantity, records: Mapping[str, xarray.Dataset], colours: Theme) -> None:
-    for record in records.values():
-        steps, values = quantity.of(record)
-        if _diverged(record) and len(steps):
+        if quantity.ends_in(record):
             ax.plot(
                 steps[-1], values[-1], marker="X", markersize=7, color=colours.alarm, linestyle="none",
                 markeredgecolor=colours.page, markeredgewidth=0.7, clip_on=False, zorder=5,
             )  # fmt: skip
+        if quantity is SHARPNESS and name in rates:
+            ax.axhline(2 / rates[name], color=colour, linewidth=1, linestyle=RATE)
+    if quantity.loss and positive:
+        ax.set_yscale("log")
+    if quantity.zero:
+        ax.axhline(0, color=colours.soft, linewidth=0.8)
+    ax.set_ylabel(quantity.label if ax.get_yscale() == "log" else quantity.label.replace(" (log scale)", ""))
 
 
 def _status(record: xarray.Dataset) -> str:
