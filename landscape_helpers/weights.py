@@ -40,9 +40,10 @@ def theta_of(objective: Objective, weights: nn.Module | Mapping[str, torch.Tenso
         shared.setdefault(id(parameter), []).append(_plain(name))
     trainable = [(shared[id(parameter)], parameter) for _, parameter in trainable_parameters(model)]
     found = _by_name(weights, [names for names, _ in trainable])
-    _check_fixed(model, found)
+    modules = {_plain(name): module for name, module in model.named_modules(remove_duplicate=False)}
+    _check_fixed(model, modules, found)
     theta = torch.cat([_value(names, parameter, found).reshape(-1) for names, parameter in trainable])
-    _check_room(model, found)
+    _check_room(modules, found)
     return theta.detach().to(objective.device, objective.dtype)
 
 
@@ -71,7 +72,7 @@ def _inner(model: nn.Module) -> nn.Module:
 
 
 def _plain(name: str) -> str:
-    return ".".join(part for part in name.split(".") if part != COMPILED)
+    return ".".join(part for part in name.split(".") if part != COMPILED) if COMPILED in name else name
 
 
 def _by_name(weights: Any, wanted: Sequence[Sequence[str]]) -> dict[str, torch.Tensor]:
@@ -119,9 +120,8 @@ def _value(names: Sequence[str], parameter: nn.Parameter, found: Mapping[str, to
     return value
 
 
-def _check_fixed(model: nn.Module, found: Mapping[str, torch.Tensor]) -> None:
+def _check_fixed(model: nn.Module, modules: Mapping[str, nn.Module], found: Mapping[str, torch.Tensor]) -> None:
     """Refuse weights that differ in what is no part of theta, and would be evaluated with the objective's own."""
-    modules = _modules(model)
     remedy = "make the objective of the model that these weights belong to"
     for name, parameter in model.named_parameters():
         name = _plain(name)
@@ -141,21 +141,16 @@ def _check_fixed(model: nn.Module, found: Mapping[str, torch.Tensor]) -> None:
             )
 
 
-def _check_room(model: nn.Module, found: Mapping[str, torch.Tensor]) -> None:
+def _check_room(modules: Mapping[str, nn.Module], found: Mapping[str, torch.Tensor]) -> None:
     """Refuse weights of a larger model, of which the objective would take a part; buffers may be more."""
-    modules = _modules(model)
     for name in found:
         path, _, last = name.rpartition(".")
         # A parameter that a module can have and has not, such as a bias, is registered as None.
-        if path not in modules or modules[path]._parameters.get(last, model) is None:
+        if path not in modules or modules[path]._parameters.get(last, found) is None:
             raise ValueError(
                 f"the weights given hold {name!r}, for which the objective's model has no place: give weights of a "
                 "model of the same make, or, where its loss does not depend on that one, give them without it"
             )
-
-
-def _modules(model: nn.Module) -> dict[str, nn.Module]:
-    return {_plain(name): module for name, module in model.named_modules(remove_duplicate=False)}
 
 
 def _equal(value: torch.Tensor, own: torch.Tensor) -> bool:
