@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 
@@ -46,7 +47,8 @@ class Watch:
     Args:
         objective: made of the model, or of one of its make, and of the samples to look at. They need not be those it is
             trained on: a part of them makes a look cheaper.
-        probes: what to measure, as :func:`~landscape_helpers.descent.gradient_descent` takes them.
+        probes: what to measure, as :func:`~landscape_helpers.descent.gradient_descent` takes them. Each is copied
+            (:func:`copy.copy`), so that one list may serve several watches; what was measured is in :meth:`record`.
 
     Attributes:
         status: "watching", or "loss became non-finite at look k": the training has diverged, the looks up to then are
@@ -63,7 +65,7 @@ class Watch:
                 "training moves the model's: make the objective with batchnorm='batch' or batchnorm='whole'"
             )
         self.objective, self.status = objective, "watching"
-        self._probes = probes
+        self._probes = [copy.copy(probe) for probe in probes]  # a probe keeps one trajectory
         self._begin()
 
     def _begin(self) -> None:

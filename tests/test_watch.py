@@ -125,7 +125,7 @@ def test_looks_in_its_own_precision_wherever_it_is_called(context):
         assert looks[1].look(model) == loss
         with mixed():
             lower = nn.functional.cross_entropy(model(x), y)
-        assert float(lower) != loss  # what the training itself sees
+        assert lower.item() != loss  # what the training itself sees
         lower.backward()
         with torch.no_grad():
             for parameter in model.parameters():
@@ -181,6 +181,25 @@ def test_running_statistics_are_refused():
         Watch(Objective(model_of().eval(), *data(), batchnorm="frozen"))
     plain = nn.Sequential(nn.Linear(8, 3))
     assert Watch(Objective(plain, *data(), batchnorm="frozen")).look(plain) > 0
+
+
+def test_one_list_of_probes_for_two_watches():
+    """On training and on validation samples, side by side and one after the other: each as if it were alone."""
+    x, y = data()
+    objectives = [Objective(model_of(), x[:40], y[:40]), Objective(model_of(), x[40:], y[40:])]
+    shared = probes()
+    together = [Watch(objective, shared) for objective in objectives]
+    alone = [Watch(objective, probes()) for objective in objectives]
+    model = model_of()
+    for _ in range(5):
+        for watch in (*together, *alone):
+            watch.look(model)
+        train(model, torch.optim.SGD(model.parameters(), lr=0.5), 1)
+    later = Watch(objectives[0], shared)
+    later.look(model)
+    for ours, expected in zip(together, alone, strict=True):
+        xarray.testing.assert_identical(ours.record(), expected.record())
+    assert later.record().sizes["step"] == 1
 
 
 def test_nothing_seen_yet():
