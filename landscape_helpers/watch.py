@@ -38,7 +38,8 @@ class Watch:
     What the probes see is the objective's loss and gradient where the model stands, whatever the steps were taken on:
     mini-batches, augmented images, with dropout. ``step`` in their results counts looks. With a look at every update
     :class:`~landscape_helpers.descent.GradientCorrelation` is what *Exploring Gradient Oscillation* defines; with
-    fewer, the gradients it compares lie further apart. :class:`~landscape_helpers.descent.Telemetry` takes its partial
+    fewer, the gradients it compares lie further apart, and looks that are told the training's own step carry it along
+    as the coordinate ``training_step``. :class:`~landscape_helpers.descent.Telemetry` takes its partial
     steps along the gradient, also where the optimiser does not.
 
     What a training moves beside the parameters is not followed: BatchNorm takes the statistics of the samples, and a
@@ -55,6 +56,7 @@ class Watch:
             kept, and no later one is measured.
 
     Raises:
+        TypeError: a probe by itself instead of a list.
         ValueError: an objective that holds BatchNorm's running statistics fixed, which a training moves.
     """
 
@@ -64,6 +66,8 @@ class Watch:
                 "the objective normalises with the running statistics it was made with (batchnorm='frozen'), and "
                 "training moves the model's: make the objective with batchnorm='batch' or batchnorm='whole'"
             )
+        if not isinstance(probes, Sequence):
+            raise TypeError(f"probes must be a list, got {type(probes).__name__}: put a single probe into one, [probe]")
         self.objective, self.status = objective, "watching"
         self._probes = [copy.copy(probe) for probe in probes]  # a probe keeps one trajectory
         self._begin()
@@ -71,8 +75,9 @@ class Watch:
     def _begin(self) -> None:
         self._watching = Probes(self._probes, self.objective)
         self._losses: list[float] = []
+        self._training_steps: list[float] = []
 
-    def look(self, weights: nn.Module | Mapping[str, torch.Tensor]) -> float:
+    def look(self, weights: nn.Module | Mapping[str, torch.Tensor], training_step: float | None = None) -> float:
         """Measure where the model stands; the objective's loss there.
 
         In the objective's own precision and with gradients, also where it is called under ``torch.autocast``,
@@ -80,15 +85,16 @@ class Watch:
 
         Args:
             weights: the model, which is left as it is, or its state dict.
+            training_step: where the training stands by its own count, such as of updates or epochs.
 
         Raises:
             TypeError, ValueError: weights that are not those of the objective's model, as
                 :func:`~landscape_helpers.weights.theta_of` says.
         """
         with torch.inference_mode(False), torch.autocast(self.objective.device.type, enabled=False):
-            return self._look(theta_of(self.objective, weights))
+            return self._look(theta_of(self.objective, weights), training_step)
 
-    def _look(self, theta: torch.Tensor) -> float:
+    def _look(self, theta: torch.Tensor, training_step: float | None) -> float:
         loss, gradient = self.objective.loss_and_gradient(theta)
         if self.status == "watching" and not (math.isfinite(loss) and bool(torch.isfinite(gradient.sum()))):
             self.status = self._ended()
@@ -97,15 +103,21 @@ class Watch:
         self._watching.observe(len(self._losses), theta, loss, gradient)
         self._watching.remember(gradient)
         self._losses.append(loss)
+        self._training_steps.append(math.nan if training_step is None else float(training_step))
         return loss
 
     def record(self) -> xarray.Dataset:
         """What was measured so far, like that of a descent: ``loss`` over ``step``, which counts looks, and more."""
-        return self._watching.record(record_of_losses(self._losses, "look")).assign_attrs(status=self.status)
+        record = self._watching.record(record_of_losses(self._losses, "look")).assign_attrs(status=self.status)
+        if np.isnan(self._training_steps).all():
+            return record
+        about = {"long_name": "step of the training"}
+        return record.assign_coords(training_step=("step", np.array(self._training_steps), about))
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Everything that looks after an interruption need, beside the model's and the optimiser's own state dicts."""
-        own = {"losses": np.array(self._losses), "watching": np.array(self.status == "watching")}
+        own = {"losses": np.array(self._losses), "training_steps": np.array(self._training_steps)}
+        own["watching"] = np.array(self.status == "watching")
         arrays = own | nest("identity", self._identity()) | self._watching.state()
         return {name: torch.from_numpy(np.array(values)) for name, values in arrays.items()}
 
@@ -128,7 +140,7 @@ class Watch:
                 "or was saved by another version of this package: begin anew with Watch(...)"
             )
         self._begin()
-        self._losses = arrays["losses"].tolist()
+        self._losses, self._training_steps = arrays["losses"].tolist(), arrays["training_steps"].tolist()
         self._watching.restore(arrays)
         self.status = "watching" if arrays["watching"] else self._ended()
 

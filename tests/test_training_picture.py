@@ -73,6 +73,22 @@ def test_words_and_output(records):
     assert "distance from the start" in html
 
 
+def test_looks_stand_at_the_steps_of_their_trainings(records):
+    """One training was looked at every five updates, another every two: they end at the same update."""
+    often = records["fast"].isel(step=slice(0, 11), stop=slice(0, 3))
+    seldom = records["fast"].isel(step=slice(0, 5), stop=slice(0, 2))
+    steps = {"often": (often, 2 * np.arange(11.0)), "seldom": (seldom, 5 * np.arange(5.0))}
+    about = {"long_name": "step of the training"}
+    told = {name: record.assign_coords(training_step=("step", at, about)) for name, (record, at) in steps.items()}
+    figure = training_picture(told).draw("light")
+    loss, _, sharpness, _ = figure.axes
+    np.testing.assert_array_equal(loss.lines[0].get_xdata(), steps["often"][1])
+    np.testing.assert_array_equal(loss.lines[1].get_xdata(), steps["seldom"][1])
+    np.testing.assert_array_equal(sharpness.lines[0].get_xdata(), [0, 8, 16])  # looks 0, 4 and 8
+    np.testing.assert_array_equal(sharpness.lines[1].get_xdata(), [0, 20])
+    assert figure.axes[-1].get_xlabel() == "step of the training"
+
+
 def test_a_loss_that_reaches_zero_has_a_linear_axis():
     record = xarray.Dataset({"loss": ("step", [1.0, 0.5, 0.0])}, coords={"step": [0, 1, 2]})
     figure = training_picture({"run": record}).draw("light")

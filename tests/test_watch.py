@@ -202,6 +202,28 @@ def test_one_list_of_probes_for_two_watches():
     assert later.record().sizes["step"] == 1
 
 
+def test_the_trainings_own_steps_come_along():
+    """Every fourth update is looked at; the numbers are those of the looks, and a watch that goes on keeps them."""
+    model, told = model_of(), Watch(Objective(model_of(), *data()), [Travel(), Sharpness(2)])
+    untold = Watch(Objective(model_of(), *data()), [Travel(), Sharpness(2)])
+    for update in range(0, 20, 4):
+        told.look(model, training_step=update)
+        untold.look(model)
+        train(model, torch.optim.SGD(model.parameters(), lr=0.1), 4)
+        if update == 8:
+            again = Watch(Objective(model_of(), *data()), [Travel(), Sharpness(2)])
+            again.load_state_dict(told.state_dict())
+            told = again
+    record = told.record()
+    assert record.training_step.values.tolist() == [0, 4, 8, 12, 16]
+    xarray.testing.assert_identical(record.drop_vars("training_step"), untold.record())
+
+
+def test_a_probe_by_itself_is_told_to_be_put_into_a_list():
+    with pytest.raises(TypeError, match=r"must be a list, got Travel: put a single probe into one"):
+        Watch(Objective(model_of(), *data()), Travel())
+
+
 def test_nothing_seen_yet():
     watch = Watch(Objective(model_of(), *data()), [GradientCorrelation(), Sharpness(), Travel()])
     assert watch.record().sizes["step"] == 0

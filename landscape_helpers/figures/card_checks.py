@@ -10,7 +10,7 @@ from html import escape
 from ..claims import VERDICTS
 from .evidence import Row
 from .fold import folded
-from .measured import measured_html
+from .measured import breakable, measured_html
 
 # A verdict is a word and a mark as well as a colour.
 MARKS = {"reproduced": "\u2713", "partly": "\u25d0", "not reproduced": "\u2717", "not run": "\u25cb"}
@@ -79,7 +79,7 @@ def _check(row: Row, shared: Mapping[str, int]) -> str:
     verdict = badge(row["verdict"])
     if row["remarks"]:
         verdict += f'<div class="lh-soft">{escape(_reason(row["remarks"], shared))}</div>'
-    expected = f"<code>{escape(row['expected'])}</code>"
+    expected = f"<code>{breakable(row['expected'])}</code>"
     if len(row["expected"]) > LONG_RULE:
         expected = folded("rule", expected)
     return (

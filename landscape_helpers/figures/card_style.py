@@ -33,7 +33,7 @@ body[data-vscode-theme-kind*="dark"] .lh-card img.lh-light { display: none; }
   border: 0; border-bottom: 1px solid var(--rule); background: none; }
 .lh-card tbody th { font-weight: 600; }
 .lh-card caption { caption-side: top; text-align: left; font-size: 1em; padding: 0.3rem 0.6rem; color: inherit; }
-.lh-card td code { overflow-wrap: anywhere; white-space: normal; background: none; padding: 0; border: 0;
+.lh-card td code { overflow-wrap: break-word; white-space: normal; background: none; padding: 0; border: 0;
   color: inherit; }
 .lh-card .lh-soft { color: var(--none); font-size: 0.92em; }
 .lh-card .lh-number { font-variant-numeric: tabular-nums; }

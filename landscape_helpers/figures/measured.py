@@ -31,12 +31,17 @@ def number(value: float) -> str:
     return f"{value:,.0f}".replace("-", MINUS) if 1000 <= abs(value) < 1e6 else numbers_in_words.number(value)
 
 
+def breakable(text: str) -> str:
+    """Text whose long names may go on in the next line where their words meet, and nowhere else."""
+    return escape(text).replace("_", "_<wbr>")
+
+
 def _quantity(name: str, summary: Mapping[str, Any]) -> str:
     """``"share 1.2 [1.1, 1.4], none in 1 of 3 seeds"``: the median over seeds and, where they differ, the range."""
     middle, low, high = (number(summary[key]) or "none" for key in ("median", "low", "high"))
     value = middle if low == high else f"{middle} [{low}, {high}]"
     seeds, unknown = len(summary["values"]), sum(map(math.isnan, summary["values"]))
     absent = f", none in {unknown} of {seeds} seeds" if 0 < unknown < seeds else ""
-    # A long name may break where its words meet; where there is room a range is not torn from its median.
-    named = escape(name).replace("_", "_<wbr>")
-    return f'<div class="lh-measured"><code>{named}</code> <span class="lh-value">{value}</span>{absent}</div>'
+    # Where there is room a range is not torn from its median.
+    value = f'<span class="lh-value">{value}</span>'
+    return f'<div class="lh-measured"><code>{breakable(name)}</code> {value}{absent}</div>'

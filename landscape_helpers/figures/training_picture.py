@@ -21,6 +21,7 @@ from .style import Theme, theme
 
 RATE = (0, (1, 1.6))  # dots of the line 2 / rate
 STYLES = ("-", (0, (4, 1.4)), (0, (1, 1)), (0, (4, 1.2, 1, 1.2)), (0, (8, 1.4)))
+TRAINING = "training_step"  # the coordinate of looks that were told where the training stands
 HEIGHT = 1.45  # inches of a panel
 
 
@@ -43,9 +44,8 @@ class Quantity:
         for variable in self.variables:
             for name in sorted(str(name) for name in record if re.fullmatch(rf"{variable}(_\d+)?", str(name))):
                 values = record[name]
-                [dimension] = values.dims
                 known = np.isfinite(values.values)
-                return values[dimension].values[known].astype(float), values.values[known].astype(float)
+                return _steps(record, values)[known], values.values[known].astype(float)
         return np.zeros(0), np.zeros(0)
 
     def ends_in(self, record: xarray.Dataset) -> bool:
@@ -76,8 +76,8 @@ def training_picture(
     Of a :class:`~landscape_helpers.watch.Watch` or of a descent. Shown are the loss, or of
     :func:`~landscape_helpers.descent.sgd` that of each step's mini-batch, the windowed correlation of adjacent
     gradients, the sharpness and the distance from the start, as far as any record holds them. A training that became
-    non-finite ends in a cross. Steps are counted as each record counts them: looks of two watches stand at the same
-    place where both look equally often.
+    non-finite ends in a cross. Steps are counted as each record counts them, those of a watch by its looks, or by the
+    training where its looks were told ``training_step``: trainings looked at differently often share an axis so.
 
     Args:
         records: by the name that the key gives; as many as the palette has colours.
@@ -172,6 +172,13 @@ def _panel(
     ax.set_ylabel(quantity.label if ax.get_yscale() == "log" else quantity.label.replace(" (log scale)", ""))
 
 
+def _steps(record: xarray.Dataset, values: xarray.DataArray) -> np.ndarray:
+    """Where the values were measured: the training's own steps if the looks were told them, else looks or steps."""
+    [dimension] = values.dims
+    at = values[dimension].values
+    return np.asarray(record[TRAINING].values[at] if TRAINING in record else at, dtype=float)
+
+
 def _status(record: xarray.Dataset) -> str:
     return str(record.attrs.get("status", ""))
 
@@ -182,7 +189,11 @@ def _diverged(record: xarray.Dataset) -> bool:
 
 def _axis_label(records: Mapping[str, xarray.Dataset]) -> str:
     """What the records themselves call a step, where they agree."""
-    names = {str(record["step"].attrs.get("long_name", "step")) for record in records.values() if "step" in record}
+    names = {
+        str(record[axis].attrs.get("long_name", "step"))
+        for record in records.values()
+        if (axis := TRAINING if TRAINING in record else "step") in record
+    }
     return names.pop() if len(names) == 1 else "step"
 
 
