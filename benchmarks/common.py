@@ -7,7 +7,7 @@ import importlib.util
 import json
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +79,19 @@ def installed(requested: str, known: Mapping[str, str], parser: argparse.Argumen
     return peers
 
 
-def write_rows(path: Path, rows: list[dict[str, Any]], **about: Any) -> None:
+def write_rows(
+    path: Path, rows: list[dict[str, Any]], name: str = "rows", known_by: Sequence[str] = ("workload",), **about: Any
+) -> None:
     """Write the rows and what they were measured on; those of workloads that did not run this time stay.
 
     Args:
+        name: what the file calls the rows.
+        known_by: what tells a row's workload from others.
         about: what all rows share beside the version of PyTorch. Rows measured on anything else do not stay.
     """
     about = {"torch": torch.__version__} | about
-    ran = {row["workload"] for row in rows}
+    ran = {tuple(row[part] for part in known_by) for row in rows}
     before = json.loads(path.read_text()) if path.exists() else {}
-    kept = before["rows"] if about == {name: before.get(name) for name in about} else []
-    rows = [row for row in kept if row["workload"] not in ran] + rows
-    path.write_text(json.dumps(about | {"rows": rows}, indent=1) + "\n")
+    kept = before[name] if about == {what: before.get(what) for what in about} else []
+    rows = [row for row in kept if tuple(row[part] for part in known_by) not in ran] + rows
+    path.write_text(json.dumps(about | {name: rows}, indent=1) + "\n")

@@ -19,13 +19,13 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from common import write_rows
 
 from landscape_helpers.curvature import Eigenpairs, EigenTracker, HessianAt, top_eigenpairs
 from landscape_helpers.data import load_data
@@ -213,19 +213,14 @@ def main() -> None:
     parser.add_argument("--power", action="store_true", help="also power iteration with deflation")
     parser.add_argument("--json", type=Path, help="write the rows here; those of other networks there stay")
     options = parser.parse_args()
-    record: dict[str, Any] = {"torch": torch.__version__, "tol": options.tol, "networks": []}
+    rows = []
     print(f"top {K} pairs, relative residual <= {options.tol:g}, {STOPS} stops; aim: {TARGET:.2f} of fresh")
     for name, smooth, images, spacings in NETWORKS:
         if images in options.images:
             found = one_network(name, smooth, images, spacings, options)
-            record["networks"].append({"network": name, "images": images} | found)
+            rows.append({"network": name, "images": images} | found)
     if options.json:
-        before = json.loads(options.json.read_text()) if options.json.exists() else {}
-        alike = all(before.get(name) == record[name] for name in ("torch", "tol"))
-        rows = {(row["network"], row["images"]): row for row in (before["networks"] if alike else [])}
-        rows |= {(row["network"], row["images"]): row for row in record["networks"]}
-        record["networks"] = [rows[name, images] for name, _, images, _ in NETWORKS if (name, images) in rows]
-        options.json.write_text(json.dumps(record, indent=1) + "\n")
+        write_rows(options.json, rows, "networks", ("network", "images"), tol=options.tol)
 
 
 if __name__ == "__main__":

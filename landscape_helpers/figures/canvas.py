@@ -19,7 +19,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from .decimate import binned_mean, envelope, extremes
-from .style import Theme
+from .style import LINE_STYLES, Theme
 from .trajectories import Trajectories, over_seeds
 
 WIDTH = 8.0  # inches
@@ -105,6 +105,15 @@ def add_key(figure: Figure, key: Key) -> None:
             break
         for text in legend.get_texts():
             text.set_fontsize(0.97 * size)
+
+
+def key_of_lines(names: Sequence[str], theme: Theme) -> Key:
+    """Entries for curves that have the theme's colours and :data:`LINE_STYLES` in their order."""
+    handles: list[Handle] = [
+        Line2D([], [], color=colour, linestyle=style)  # type: ignore[arg-type]  # dashes of a tuple
+        for _, colour, style in zip(names, theme.series, LINE_STYLES, strict=False)
+    ]
+    return handles, list(names)
 
 
 def key_above(ax: Axes, handles: Sequence[Artist], labels: Sequence[str], marks: Marks) -> None:
@@ -245,6 +254,14 @@ def absent(ax: Axes, text: str, theme: Theme) -> None:
     )  # fmt: skip
 
 
+def mark_end(ax: Axes, x: float, y: float, failed: bool, theme: Theme) -> None:
+    """A cross where a run became non-finite, a dot where a rule stopped it."""
+    ax.plot(
+        x, y, marker="X" if failed else "o", markersize=6, color=theme.alarm, markeredgecolor=theme.page,
+        markeredgewidth=0.7, clip_on=False, zorder=5, linestyle="none",
+    )  # fmt: skip
+
+
 def mark_endings(ax: Axes, runs: Trajectories, values: np.ndarray, theme: Theme, text: bool = False) -> None:
     """A cross where a seed became non-finite, a dot where a rule stopped it, and on request what happened.
 
@@ -255,10 +272,7 @@ def mark_endings(ax: Axes, runs: Trajectories, values: np.ndarray, theme: Theme,
         row = values[runs.seeds.index(ending.seed)]
         finite = np.flatnonzero(np.isfinite(row))
         if len(finite):
-            ax.plot(
-                ending.step, row[finite[-1]], marker="X" if ending.failed else "o", markersize=6, color=theme.alarm,
-                markeredgecolor=theme.page, markeredgewidth=0.7, clip_on=False, zorder=5, linestyle="none",
-            )  # fmt: skip
+            mark_end(ax, ending.step, row[finite[-1]], ending.failed, theme)
     if text and runs.endings:
         lines = textwrap.wrap(endings_in_words(runs), 44)
         ax.text(

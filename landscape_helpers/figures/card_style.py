@@ -1,11 +1,23 @@
 """The style of cards and of groups of them: colours as variables, light unless the page says that it is dark."""
 
-STYLE = """
-.lh-card { --good: #00704f; --half: #8a5a00; --bad: #b3370a; --none: #5b626c; --rule: #d8dce1; --tint: #f6f7f9;
-  container-type: inline-size; margin: 1.5rem 0; padding: 0; text-align: left; line-height: 1.5; }
-html[data-theme="dark"] .lh-card, body[data-jp-theme-light="false"] .lh-card,
-body[data-vscode-theme-kind*="dark"] .lh-card {
-  --good: #4cc9a0; --half: #f0b84a; --bad: #ff9166; --none: #a5adb8; --rule: #3a414b; --tint: #1d232b; }
+def verdict_style(block: str) -> str:
+    """The colours of a block (its class) as variables, light or dark as the page is, and the verdicts in them."""
+    return f"""
+.{block} {{
+  --good: #00704f; --half: #8a5a00; --bad: #b3370a; --none: #5b626c; --rule: #d8dce1; --tint: #f6f7f9; }}
+html[data-theme="dark"] .{block}, body[data-jp-theme-light="false"] .{block},
+body[data-vscode-theme-kind*="dark"] .{block} {{
+  --good: #4cc9a0; --half: #f0b84a; --bad: #ff9166; --none: #a5adb8; --rule: #3a414b; --tint: #1d232b; }}
+.{block} .lh-badge {{ font-weight: 600; white-space: nowrap; }}
+.{block} .lh-badge[data-verdict="reproduced"] {{ color: var(--good); }}
+.{block} .lh-badge[data-verdict="partly"] {{ color: var(--half); }}
+.{block} .lh-badge[data-verdict="not reproduced"] {{ color: var(--bad); }}
+.{block} .lh-badge[data-verdict="not run"] {{ color: var(--none); }}
+"""
+
+
+STYLE = verdict_style("lh-card") + """
+.lh-card { container-type: inline-size; margin: 1.5rem 0; padding: 0; text-align: left; line-height: 1.5; }
 .lh-card .lh-picture { overflow-x: auto; }
 .lh-card .lh-picture:focus-visible { outline: 2px solid var(--half); }
 .lh-card img { display: block; width: 100%; min-width: 36rem; max-width: 60rem; height: auto; margin: 0;
@@ -20,11 +32,6 @@ body[data-vscode-theme-kind*="dark"] .lh-card img.lh-light { display: none; }
 .lh-card .lh-three { display: grid; gap: 0.6rem 1.8rem; padding: 0.8rem 1rem; background: var(--tint);
   border-radius: 6px; font-size: 0.92em; }
 .lh-card .lh-head { font-weight: 650; margin: 0 0 0.2rem; }
-.lh-card .lh-badge { font-weight: 600; white-space: nowrap; }
-.lh-card .lh-badge[data-verdict="reproduced"] { color: var(--good); }
-.lh-card .lh-badge[data-verdict="partly"] { color: var(--half); }
-.lh-card .lh-badge[data-verdict="not reproduced"] { color: var(--bad); }
-.lh-card .lh-badge[data-verdict="not run"] { color: var(--none); }
 .lh-card ul { list-style: none; margin: 0; padding: 0; }
 .lh-card li { margin: 0 0 0.25rem; }
 .lh-card .lh-id { white-space: nowrap; }
@@ -60,12 +67,8 @@ body[data-vscode-theme-kind*="dark"] .lh-card img.lh-light { display: none; }
 """
 
 # A fold is a line that can be found, ruled off from its neighbours; on paper it is unfolded.
-GROUP_STYLE = """
-.lh-group { --good: #00704f; --half: #8a5a00; --bad: #b3370a; --none: #5b626c; --rule: #d8dce1;
-  margin: 1.5rem 0; text-align: left; line-height: 1.5; }
-html[data-theme="dark"] .lh-group, body[data-jp-theme-light="false"] .lh-group,
-body[data-vscode-theme-kind*="dark"] .lh-group {
-  --good: #4cc9a0; --half: #f0b84a; --bad: #ff9166; --none: #a5adb8; --rule: #3a414b; }
+GROUP_STYLE = verdict_style("lh-group") + """
+.lh-group { margin: 1.5rem 0; text-align: left; line-height: 1.5; }
 .lh-group > p { margin: 0 0 0.5rem; }
 .lh-group > details { border-top: 1px solid var(--rule); }
 .lh-group > details:last-child { border-bottom: 1px solid var(--rule); }
@@ -73,11 +76,6 @@ body[data-vscode-theme-kind*="dark"] .lh-group {
 .lh-group > details[open] > summary { border-bottom: 1px solid var(--rule); }
 .lh-group .lh-given { margin-left: 0.8rem; font-size: 0.92em; }
 .lh-group .lh-soft { color: var(--none); font-size: 0.92em; }
-.lh-group .lh-badge { font-weight: 600; white-space: nowrap; }
-.lh-group .lh-badge[data-verdict="reproduced"] { color: var(--good); }
-.lh-group .lh-badge[data-verdict="partly"] { color: var(--half); }
-.lh-group .lh-badge[data-verdict="not reproduced"] { color: var(--bad); }
-.lh-group .lh-badge[data-verdict="not run"] { color: var(--none); }
 @media print {
   .lh-group > details::details-content { content-visibility: visible; block-size: auto; }
 }

@@ -14,9 +14,8 @@ from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullLocator
 from .canvas import Handle, Key, add_key
 from .numbers_in_words import MINUS, SUPERSCRIPT
 from .slice_records import Curve, labels_of, mean_count
-from .style import Theme
+from .style import DOTTED, Theme
 
-DOTS = (0, (1, 1.6))
 LAMBDA = "\u03bb (dimensionless)"
 LOSS = "loss (nats)"
 COUNTED = (
@@ -48,9 +47,9 @@ def lines(ax: Axes, curves: Sequence[Curve], colour: str, *, median: bool = True
 
 def marks(ax: Axes, theme: Theme, *, other: float | None = None) -> None:
     """Dotted verticals at the perturbed checkpoint, lambda = 0, and at the other one."""
-    ax.axvline(0, color=theme.ink, linewidth=1.0, linestyle=DOTS, zorder=2)
+    ax.axvline(0, color=theme.ink, linewidth=1.0, linestyle=DOTTED, zorder=2)
     if other is not None:
-        ax.axvline(other, color=theme.series[1], linewidth=1.2, linestyle=DOTS, zorder=2)
+        ax.axvline(other, color=theme.series[1], linewidth=1.2, linestyle=DOTTED, zorder=2)
 
 
 def loss_axis(
@@ -68,7 +67,7 @@ def loss_axis(
     low, high = float(shown.min()), float(shown.max())
     logarithmic = (low > 0 and high / low > DECADES) if log is None else log and low > 0
     if _near(random_guess, low, high, logarithmic):
-        ax.axhline(random_guess, color=theme.series[3], linewidth=1.2, linestyle=DOTS, zorder=1.8)
+        ax.axhline(random_guess, color=theme.series[3], linewidth=1.2, linestyle=DOTTED, zorder=1.8)
         high, low = max(high, random_guess), min(low, random_guess)
     if logarithmic:
         ax.set_yscale("log")
@@ -149,13 +148,13 @@ def curve_key(
     if several:
         handles.append(Line2D([], [], color=theme.series[0], linewidth=1.6))
         labels.append("median (light: each curve)")
-    handles.append(Line2D([], [], color=theme.ink, linewidth=1.0, linestyle=DOTS))
+    handles.append(Line2D([], [], color=theme.ink, linewidth=1.0, linestyle=DOTTED))
     labels.append("perturbed model")
     if other:
-        handles.append(Line2D([], [], color=theme.series[1], linewidth=1.2, linestyle=DOTS))
+        handles.append(Line2D([], [], color=theme.series[1], linewidth=1.2, linestyle=DOTTED))
         labels.append(other)
     if guess:
-        handles.append(Line2D([], [], color=theme.series[3], linewidth=1.2, linestyle=DOTS))
+        handles.append(Line2D([], [], color=theme.series[3], linewidth=1.2, linestyle=DOTTED))
         labels.append("random guess, log C")
     add_key(figure, (handles, labels))
 

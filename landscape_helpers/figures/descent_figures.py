@@ -13,7 +13,6 @@ from matplotlib.ticker import MaxNLocator
 
 from .canvas import Handle, add_key, new_figure
 from .curves_panel import (
-    DOTS,
     LAMBDA,
     LOSS,
     curve_key,
@@ -27,7 +26,7 @@ from .curves_panel import (
 )
 from .panel_table import table
 from .slice_records import Curve, SliceRecord
-from .style import Theme
+from .style import DOTTED, Theme
 
 Records = Mapping[str, SliceRecord]
 ANGLES = (
@@ -83,7 +82,7 @@ def angles(records: Records, note: str, theme: Theme) -> Figure:
                 return "not measured"
             _histogram(ax, [found], theme.series[3:])
             below = f"median {np.median(found):.1f}\u00b0"
-        ax.axvline(90, color=theme.ink, linewidth=1, linestyle=DOTS)
+        ax.axvline(90, color=theme.ink, linewidth=1, linestyle=DOTTED)
         round_ticks(ax.xaxis, 3)
         ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
         panel_title(ax, head, below)
@@ -96,7 +95,7 @@ def angles(records: Records, note: str, theme: Theme) -> Figure:
     handles: list[Handle] = [Patch(color=c, alpha=0.6) for c, _ in zip(theme.series, ANGLES, strict=False)]
     handles += [
         Patch(color=theme.oscillating, alpha=theme.band_opacity),
-        Line2D([], [], color=theme.ink, linestyle=DOTS),
+        Line2D([], [], color=theme.ink, linestyle=DOTTED),
     ]
     add_key(figure, (handles, [*(name for _, name in ANGLES), "range in the paper", "right angle"]))
     return figure

@@ -12,6 +12,7 @@ from typing import Any
 from ..catalogue import load_catalogue
 from ..claims import VERDICTS, ledger
 from .card_checks import badge
+from .card_style import verdict_style
 from .fold import folded
 from .measured import measured_html, number
 
@@ -27,10 +28,8 @@ BASES = {
 COLUMNS = ("Statement", "Verdict", "Measured", "Margin")
 LONG_REASON = 90  # characters; a longer one is folded away
 
-STYLE = """
-.lh-ledger { --good: #00704f; --half: #8a5a00; --bad: #b3370a; --none: #5b626c; --rule: #d8dce1; font-size: 0.92rem; }
-html[data-theme="dark"] .lh-ledger, body[data-jp-theme-light="false"] .lh-ledger {
-  --good: #4cc9a0; --half: #f0b84a; --bad: #ff9166; --none: #a5adb8; --rule: #3a414b; }
+STYLE = verdict_style("lh-ledger") + """
+.lh-ledger { font-size: 0.92rem; }
 .lh-ledger fieldset { border: 0; padding: 0; margin: 0 0 1rem; display: flex; flex-wrap: wrap; gap: 0.4rem 1.2rem; }
 .lh-ledger legend { padding: 0; margin: 0 0 0.3rem; font-size: inherit; line-height: inherit; }
 .lh-ledger label { cursor: pointer; white-space: nowrap; }
@@ -49,11 +48,6 @@ html[data-theme="dark"] .lh-ledger, body[data-jp-theme-light="false"] .lh-ledger
 .lh-ledger summary { cursor: pointer; }
 .lh-ledger details ul { margin: 0.2rem 0; padding-left: 1.1rem; }
 .lh-ledger details code { white-space: normal; overflow-wrap: anywhere; }
-.lh-badge { font-weight: 600; white-space: nowrap; }
-.lh-badge[data-verdict="reproduced"] { color: var(--good); }
-.lh-badge[data-verdict="partly"] { color: var(--half); }
-.lh-badge[data-verdict="not reproduced"] { color: var(--bad); }
-.lh-badge[data-verdict="not run"] { color: var(--none); }
 @media (max-width: 700px) {
   .lh-ledger thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   .lh-ledger table { table-layout: auto; }

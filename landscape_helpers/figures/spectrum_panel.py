@@ -11,11 +11,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from .canvas import Handle, add_key, new_figure
-from .curves_panel import DOTS, panel_title, plain, power, round_ticks
+from .curves_panel import panel_title, plain, power, round_ticks
 from .numbers_in_words import MINUS, SUPERSCRIPT
 from .panel_table import BLANK, table
 from .slice_records import SliceRecord
-from .style import Theme
+from .style import DOTTED, Theme
 
 Records = Mapping[str, SliceRecord]
 WIDTH = 0.01  # of the Gaussian that stands for each Ritz value, as a share of the spectrum's extent
@@ -96,7 +96,7 @@ def density(ax: Axes, record: SliceRecord, index: int, theme: Theme) -> None:
         ax.set_ylim(peak * FLOOR, peak * 3)
     ax.yaxis.set_major_locator(LogLocator(numticks=4))
     ax.yaxis.set_minor_locator(NullLocator())
-    ax.axvline(0, color=theme.ink, linewidth=1.0, linestyle=DOTS, zorder=2)
+    ax.axvline(0, color=theme.ink, linewidth=1.0, linestyle=DOTTED, zorder=2)
     ax.yaxis.set_major_formatter(power)
     round_ticks(ax.xaxis, 3)
     ax.set_xlabel("eigenvalue (nats / param.\u00b2)", fontsize=8)
@@ -131,7 +131,7 @@ def histogram(ax: Axes, record: SliceRecord, index: int, size: int, theme: Theme
             for side, marker in ((-1, "<"), (1, ">")):
                 ax.plot(centre + side * shown, height * top, marker, color=colour, markersize=3.5)
     ax.set_ylim(0, 1.32 * top)
-    ax.axvline(0, color=theme.soft, linewidth=0.9, linestyle=DOTS, zorder=1.5)
+    ax.axvline(0, color=theme.soft, linewidth=0.9, linestyle=DOTTED, zorder=1.5)
     round_ticks(ax.xaxis, 3)
     ax.yaxis.set_major_locator(MaxNLocator(2, integer=True))
     exponent = int(np.floor(np.log10(max(map(abs, ax.get_xlim())) or 1)))

@@ -17,6 +17,10 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex
 THEMES = ("light", "dark")
 DPI = 200  # two device pixels for each CSS pixel at 100 CSS pixels an inch
 
+DOTTED = (0, (1, 1.6))
+# Of curves in the order of a theme's colours, for those who do not tell these apart.
+LINE_STYLES = ("-", (0, (4, 1.4)), (0, (1, 1)), (0, (4, 1.2, 1, 1.2)), (0, (8, 1.4)))
+
 OKABE_ITO = {
     "black": "#000000",
     "orange": "#e69f00",

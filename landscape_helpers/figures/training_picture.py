@@ -14,13 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from .canvas import Handle, add_key, new_figure
+from .canvas import add_key, key_of_lines, mark_end, new_figure
 from .decimate import extremes
 from .picture import Picture
-from .style import Theme, theme
+from .style import DOTTED, LINE_STYLES, Theme, theme
 
-RATE = (0, (1, 1.6))  # dots of the line 2 / rate
-STYLES = ("-", (0, (4, 1.4)), (0, (1, 1)), (0, (4, 1.2, 1, 1.2)), (0, (8, 1.4)))
 TRAINING = "training_step"  # the coordinate of looks that were told where the training stands
 HEIGHT = 1.45  # inches of a panel
 
@@ -92,8 +90,8 @@ def training_picture(
     """
     rates = dict(rates or {})
     _check_types(records)
-    if not 1 <= len(records) <= len(STYLES):
-        raise ValueError(f"a picture holds 1 to {len(STYLES)} trainings, got {len(records)}: draw fewer at a time")
+    if not 1 <= len(records) <= len(LINE_STYLES):
+        raise ValueError(f"a picture holds 1 to {len(LINE_STYLES)} trainings, got {len(records)}: draw fewer at a time")
     if unknown := [name for name in rates if name not in records]:
         raise ValueError(f"rates are given for {', '.join(unknown)}: expected names of {', '.join(records)}")
     if wrong := [f"{name}: {rate}" for name, rate in rates.items() if not (math.isfinite(rate) and rate > 0)]:
@@ -134,13 +132,9 @@ def _figure(
         _panel(ax, quantity, records, rates, colours)
     panels[-1].set_xlabel(_axis_label(records))
     panels[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 2.5, 5, 10], min_n_ticks=1))
-    keys: list[Handle] = [
-        Line2D([], [], color=colour, linestyle=style)  # type: ignore[arg-type]  # dashes of a tuple
-        for _, colour, style in zip(records, colours.series, STYLES, strict=False)
-    ]
-    names = list(records)
+    keys, names = key_of_lines(list(records), colours)
     if rates and SHARPNESS in shown:
-        keys.append(Line2D([], [], color=colours.soft, linestyle=RATE))
+        keys.append(Line2D([], [], color=colours.soft, linestyle=DOTTED))
         names.append("2 / \u03b7, in the colour of its training")
     if any(quantity.ends_in(record) for quantity in shown for record in records.values()):
         keys.append(Line2D([], [], color=colours.alarm, marker="X", linestyle="none"))
@@ -153,18 +147,15 @@ def _panel(
     ax: Axes, quantity: Quantity, records: Mapping[str, xarray.Dataset], rates: dict[str, float], colours: Theme
 ) -> None:
     positive = True
-    for (name, record), colour, style in zip(records.items(), colours.series, STYLES, strict=False):
+    for (name, record), colour, style in zip(records.items(), colours.series, LINE_STYLES, strict=False):
         steps, values = quantity.of(record)
         positive = positive and bool((values > 0).all())
         alone = "o" if len(steps) == 1 else ""  # no line goes through one point
         ax.plot(*extremes(steps, values), color=colour, linestyle=style, linewidth=1.5, marker=alone, markersize=4)
         if quantity.ends_in(record):
-            ax.plot(
-                steps[-1], values[-1], marker="X", markersize=7, color=colours.alarm, linestyle="none",
-                markeredgecolor=colours.page, markeredgewidth=0.7, clip_on=False, zorder=5,
-            )  # fmt: skip
+            mark_end(ax, steps[-1], values[-1], True, colours)
         if quantity is SHARPNESS and name in rates:
-            ax.axhline(2 / rates[name], color=colour, linewidth=1, linestyle=RATE)
+            ax.axhline(2 / rates[name], color=colour, linewidth=1, linestyle=DOTTED)
     if quantity.loss and positive:
         ax.set_yscale("log")
     if quantity.zero:

@@ -10,14 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..figures.canvas import Handle, add_key, new_figure
-from ..figures.style import Theme, theme
+from ..figures.canvas import add_key, key_of_lines, new_figure
+from ..figures.style import DOTTED, LINE_STYLES, Theme, theme
 from .measured import COMPONENTS, STRETCH, Average, Kinks, Planes, Symmetry
 
 LAMBDA = "\u03bb (multiples of the direction)"
 LOSS = "loss (nats, log scale)"
-DOTTED = (0, (1, 1.6))
-STYLES = ("-", (0, (4, 1.4)), (0, (1, 1)))  # in the order of the theme's colours, for those who do not tell these
 
 
 def symmetry(found: Symmetry, note: str, colours: Theme) -> Figure:
@@ -30,7 +28,8 @@ def symmetry(found: Symmetry, note: str, colours: Theme) -> Figure:
         ax.set_xlabel(LAMBDA)
         ax.set_title(name)
     figure.axes[0].set_ylabel(LOSS)
-    _key(figure, ["as trained", f"first layer times {STRETCH:g}, second divided by {STRETCH:g}"], colours)
+    names = ["as trained", f"first layer times {STRETCH:g}, second divided by {STRETCH:g}"]
+    add_key(figure, key_of_lines(names, colours))
     return figure
 
 
@@ -59,7 +58,7 @@ def average(found: Average, note: str, colours: Theme) -> Figure:
     right.grid(visible=True, axis="x")
     right.set_xlabel("curvature z\u1d40Hz (nats / parameter\u00b2)")
     right.set_title("the curvature that each meets")
-    _key(figure, list(names), colours)
+    add_key(figure, key_of_lines(names, colours))
     return figure
 
 
@@ -72,7 +71,7 @@ def planes(found: Planes, note: str, colours: Theme) -> Figure:
     ax.set_xlabel("step of full-batch descent")
     ax.set_ylabel("share outside the plane\n(sine of the angle to it)")
     ax.set_title("the way from each iterate to the last one, through which every plane goes")
-    _key(figure, list(found.outside), colours)
+    add_key(figure, key_of_lines(list(found.outside), colours))
     return figure
 
 
@@ -86,7 +85,7 @@ def normalised(found: tuple[np.ndarray, dict[str, np.ndarray]], note: str, colou
     ax.set_xlabel(LAMBDA)
     ax.set_ylabel(LOSS)
     ax.set_title("the loss along one direction, scaled filter by filter")
-    _key(figure, list(curves), colours)
+    add_key(figure, key_of_lines(list(curves), colours))
     return figure
 
 
@@ -108,16 +107,8 @@ def kinks(found: Kinks, note: str, colours: Theme) -> Figure:
 
 
 def _curves(ax: Axes, x: np.ndarray, rows: Iterable[np.ndarray], colours: Theme) -> None:
-    for values, colour, style in zip(rows, colours.series, STYLES, strict=False):
+    for values, colour, style in zip(rows, colours.series, LINE_STYLES, strict=False):
         ax.plot(x, values, color=colour, linestyle=style, linewidth=1.6)
-
-
-def _key(figure: Figure, names: list[str], colours: Theme) -> None:
-    lines: list[Handle] = [
-        Line2D([], [], color=colour, linestyle=style)  # type: ignore[arg-type]  # dashes of a tuple
-        for _, colour, style in zip(names, colours.series, STYLES, strict=False)
-    ]
-    add_key(figure, (lines, names))
 
 
 def _row(figure: Figure, panels: int, *, sharey: bool = False) -> list[Axes]:
