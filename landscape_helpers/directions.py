@@ -275,8 +275,7 @@ def _check_options(how: str | None, one_dimensional: str) -> None:
 
 
 def _double(objective: Objective, vector: torch.Tensor, name: str) -> torch.Tensor:
-    if vector.shape != (objective.parameters,):
-        raise ValueError(f"{name} must have shape ({objective.parameters},), got {tuple(vector.shape)}")
+    objective.check_vector(vector, name)
     vector = vector.detach().cpu().double()
     if not bool(torch.isfinite(vector).all()):
         raise ValueError(f"{name} holds NaN or infinite values: its blocks have no norm")

@@ -26,6 +26,7 @@ from .objective_checks.arguments import LossFunction, check_arguments
 from .objective_checks.averaging import check_single
 from .objective_checks.isolation import check_unwritten, copy_of, undisturbed, version
 from .objective_checks.trial import check_evaluation
+from .padding import padding_rows
 from .predictions import right_predictions
 from .twice_differentiable import TwiceDifferentiable, replace_weight_norm
 
@@ -65,7 +66,8 @@ class Objective:
 
     Args:
         model: any ``torch.nn.Module``; theta holds its parameters that require a gradient, flattened in the order of
-            ``named_parameters()``, shared parameters once.
+            ``named_parameters()``, shared parameters once. An embedding's row for ``padding_idx``, which PyTorch does
+            not train, has its place in theta, but the loss does not depend on it.
         x: inputs (n, ...), one tensor, handed to the model in slices along the first axis.
         y: targets (n, ...), one tensor.
         loss: ``"cross_entropy"`` (y: class indices or probabilities), ``"mse"`` (y: of the shape of the outputs), or a
@@ -130,6 +132,7 @@ class Objective:
         self.parameters = sum(p.numel() for p in self.weights)
         self._flat = torch.cat([p.detach().reshape(-1) for p in self.weights])
         self._theta = self._flat.clone()
+        self._padding: list[tuple[int, int]] = []
         self._attach()
 
         given, x, y = (x, y), x.detach(), y.detach()
@@ -145,11 +148,17 @@ class Objective:
         if len(self._batches[-1][0]) == 1:
             check_single(self.model, self._batches[-1][0], self.n, self.batch_size)
         self.loss_function = check_evaluation(self.model, loss_function, self._batches, y, isinstance(loss, str))
+        with undisturbed(self.model, self.device):
+            x, y = self._batches[0]
+            self._padding = padding_rows(self.model, self.weights, lambda: self.loss_function(self.model(x), y))
+        self._attach()
 
     def _attach(self) -> None:
         """Make the parameters views of one flat vector: moving to a new theta is one copy."""
-        for weight, view in zip(self.weights, self.views(self._flat), strict=True):
+        views = self.views(self._flat)
+        for weight, view in zip(self.weights, views, strict=True):
             weight.data = view
+        self._fixed = [(views[place][row], views[place][row].clone()) for place, row in self._padding]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Copies and unpickled objectives: there the parameters have memory of their own, which no move would reach."""
@@ -291,10 +300,23 @@ class Objective:
         return [piece.view(p.shape) for piece, p in zip(pieces, self.weights, strict=True)]
 
     def move(self, theta: torch.Tensor) -> None:
-        """Put the private model at theta (P,)."""
-        if theta.shape != self._flat.shape:
-            raise ValueError(f"theta must have shape ({self.parameters},), got {tuple(theta.shape)}")
+        """Put the private model at theta (P,), but for padding rows."""
+        self.check_vector(theta)
         self._flat.copy_(theta.detach())
+        for row, value in self._fixed:
+            row.copy_(value)
+
+    def check_vector(self, vector: torch.Tensor, name: str = "theta") -> None:
+        """Refuse, by its name, what is no tensor of shape (P,).
+
+        Raises:
+            TypeError: not a tensor.
+            ValueError: a tensor of another shape.
+        """
+        if not isinstance(vector, torch.Tensor):
+            raise TypeError(f"{name} must be a tensor of shape ({self.parameters},), got {type(vector).__name__}")
+        if vector.shape != self._flat.shape:
+            raise ValueError(f"{name} must have shape ({self.parameters},), got {tuple(vector.shape)}")
 
     def _check_vectors(self, v: torch.Tensor) -> torch.Tensor:
         if v.dim() not in (1, 2) or v.shape[0] != self.parameters:

@@ -18,7 +18,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 
 # How torch says it, with the operation's name where it gives one.
 _NOT_IMPLEMENTED = re.compile(r"derivative for '?(?:\w+::)?(\w+)'? is not implemented")
-_COMPILED = "double backward"
+_COMPILED = re.compile("double backward|donated buffers")
 _ONCE = "once_differentiable"
 
 
@@ -108,10 +108,10 @@ def _told(message: str) -> str | None:
             f"no second derivative of {operation} in PyTorch, so there are no Hessian products through it: "
             f"replace the layer (or the loss) that calls {operation} by one made of other operations"
         )
-    if _COMPILED in message:
+    if _COMPILED.search(message):
         return (
-            "no second derivative of a module compiled by torch.compile: make the objective of the module that was "
-            "compiled (compiled._orig_mod)"
+            "no second derivative of a function compiled by torch.compile: give the model the plain function, or "
+            'compute curvature under torch.compiler.set_stance("force_eager")'
         )
     if _ONCE in message:
         return (

@@ -10,8 +10,8 @@ from torch import nn
 
 from .layers import trainable_parameters
 from .objective import Objective
+from .objective_checks.isolation import COMPILED
 
-COMPILED = "_orig_mod"  # where torch.compile keeps a module, which may be a part of a model
 WRAPPER = "module"  # where data-parallel wrappers and averaged copies keep a model
 
 
@@ -34,40 +34,65 @@ def theta_of(objective: Objective, weights: nn.Module | Mapping[str, torch.Tenso
             has other values there; a parameter is shared here and not there; or there are modules or parameters that
             the objective's model has not.
     """
-    model = _inner(objective.model)
-    shared: dict[int, list[str]] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        shared.setdefault(id(parameter), []).append(_plain(name))
-    trainable = [(shared[id(parameter)], parameter) for _, parameter in trainable_parameters(model)]
-    found = _by_name(weights, [names for names, _ in trainable])
-    modules = {_plain(name): module for name, module in model.named_modules(remove_duplicate=False)}
-    _check_fixed(model, modules, found)
-    theta = torch.cat([_value(names, parameter, found).reshape(-1) for names, parameter in trainable])
-    _check_room(modules, found)
-    return theta.detach().to(objective.device, objective.dtype)
+    values = [held[0].reshape(-1) for held in _counterparts(objective, weights)]
+    return torch.cat(values).detach().to(objective.device, objective.dtype)
+
+
+def load_theta(objective: Objective, theta: torch.Tensor, model: nn.Module) -> None:
+    """Put a model of the objective's make at theta (P,): its trainable parameters are written in place.
+
+    Parameters are found as by :func:`theta_of`, in any wrapper, and keep their device and dtype. Nothing is written
+    where something is refused, and nothing but the parameters at all.
+
+    Raises:
+        TypeError: theta that is no tensor, or weights that are no module.
+        ValueError: theta of the wrong length, or what :func:`theta_of` refuses.
+    """
+    objective.check_vector(theta)
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a module, whose parameters are written, got {type(model).__name__}")
+    counterparts = _counterparts(objective, model)
+    with torch.no_grad():
+        for held, value in zip(counterparts, objective.views(theta.detach()), strict=True):
+            for parameter in held:
+                parameter.copy_(value)
 
 
 def state_dict_of(objective: Objective, theta: torch.Tensor) -> dict[str, torch.Tensor]:
     """The parameters at theta (P,) by name, copied, for ``model.load_state_dict(..., strict=False)``.
 
     Not strict, for theta holds the trainable parameters alone, those that are shared once. The names are those of the
-    objective's model: a model in a wrapper takes them where that one stood in the same (``load_state_dict`` returns
-    what it did not find a place for as ``unexpected_keys``).
+    objective's model, without what ``torch.compile`` prefixes; ``load_state_dict`` passes over what it finds no place
+    for, and returns it as ``unexpected_keys``. :func:`load_theta` finds the place in any wrapper.
 
     Raises:
+        TypeError: theta that is no tensor.
         ValueError: theta of the wrong length.
     """
-    if theta.shape != (objective.parameters,):
-        raise ValueError(f"theta must have shape ({objective.parameters},), got {tuple(theta.shape)}")
+    objective.check_vector(theta)
     names = [name for name, _ in trainable_parameters(objective.model)]
     return {name: value.clone() for name, value in zip(names, objective.views(theta.detach()), strict=True)}
 
 
+def _counterparts(objective: Objective, weights: Any) -> list[list[torch.Tensor]]:
+    """For every parameter that theta holds, the tensors of the weights that have one of its names."""
+    model = _inner(objective.model)
+    shared: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        shared.setdefault(id(parameter), []).append(name)
+    trainable = [(shared[id(parameter)], parameter) for _, parameter in trainable_parameters(model)]
+    found = _by_name(weights, [names for names, _ in trainable])
+    modules = dict(model.named_modules(remove_duplicate=False))
+    _check_fixed(model, modules, found)
+    counterparts = [_values(names, parameter, found) for names, parameter in trainable]
+    _check_room(modules, found)
+    return counterparts
+
+
 def _inner(model: nn.Module) -> nn.Module:
-    """The model inside its wrappers."""
-    for wrapper in (COMPILED, WRAPPER):
-        if all(name.startswith(wrapper + ".") for name, _ in model.named_parameters()):
-            return _inner(model.get_submodule(wrapper))
+    """The model inside its wrappers; the objective has taken what is compiled out of its own."""
+    if all(name.startswith(WRAPPER + ".") for name, _ in model.named_parameters()):
+        return _inner(model.get_submodule(WRAPPER))
     return model
 
 
@@ -97,8 +122,8 @@ def _by_name(weights: Any, wanted: Sequence[Sequence[str]]) -> dict[str, torch.T
     return found
 
 
-def _value(names: Sequence[str], parameter: nn.Parameter, found: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """What the weights hold for a parameter that has these names."""
+def _values(names: Sequence[str], parameter: nn.Parameter, found: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+    """What the weights hold under these names of a parameter: at least one tensor, all of the same values."""
     values = {name: found[name] for name in names if name in found}
     if not values:
         raise ValueError(
@@ -117,21 +142,19 @@ def _value(names: Sequence[str], parameter: nn.Parameter, found: Mapping[str, to
                 f"{first!r} and {name!r} are one parameter in the objective's model and have different values in the "
                 "weights given: make the objective of a model that does not share them"
             )
-    return value
+    return list(values.values())
 
 
 def _check_fixed(model: nn.Module, modules: Mapping[str, nn.Module], found: Mapping[str, torch.Tensor]) -> None:
     """Refuse weights that differ in what is no part of theta, and would be evaluated with the objective's own."""
     remedy = "make the objective of the model that these weights belong to"
     for name, parameter in model.named_parameters():
-        name = _plain(name)
         if not parameter.requires_grad and name in found and not _equal(found[name], parameter):
             raise ValueError(
                 f"{name!r} does not train in the objective's model and has other values in the weights given: "
                 f"{remedy}; for a part that is frozen at first and trains later, make it while all of it trains"
             )
     for name, buffer in model.named_buffers():
-        name = _plain(name)
         norm = isinstance(modules[name.rpartition(".")[0]], nn.modules.batchnorm._BatchNorm)
         if buffer.is_floating_point() and not norm and name in found and not _equal(found[name], buffer):
             raise ValueError(

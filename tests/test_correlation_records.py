@@ -9,7 +9,7 @@ import torch
 import xarray
 
 from landscape_helpers.data import load_data
-from landscape_helpers.descent import GradientCorrelation, gradient_descent
+from landscape_helpers.descent import GradientCorrelation, Travel, gradient_descent
 from landscape_helpers.descent.probe import Step
 from landscape_helpers.layers import Layer
 from landscape_helpers.models import build_model
@@ -101,6 +101,49 @@ def test_any_size_of_gradient_is_recorded_in_silence(sizes, dtype):
             a, b = exact[k - 1][part], exact[k][part]
             wanted = np.sum(a * b)
             assert abs(float(found) - wanted) <= bound * np.sum(np.abs(a * b)) + 1e-37 or abs(wanted) > 1e307
+
+
+@pytest.mark.parametrize("size", [1e-22, 1e-30, 1e-36])
+def test_gradients_whose_squares_vanish_in_single_precision_keep_their_correlation(size):
+    """A network that has fitted its data to the last sample has such gradients, and one layer may have them alone."""
+    layers = (Layer("a", "Linear", (slice(0, 60),), 60), Layer("b", "Linear", (slice(60, 100),), 40))
+    objective = objective_of(*NETWORKS[0])
+    objective.layers, objective.parameters = layers, 100
+    rng = np.random.default_rng(1)
+    for scale in (np.full(100, size), np.where(np.arange(100) < 60, 1.0, size)):
+        g = [torch.from_numpy(rng.uniform(-1, 1, 100) * scale).float() for _ in range(6)]
+        probes = [GradientCorrelation(5, [0]), Travel()]
+        for probe in probes:
+            probe.begin(objective)
+            for k, gradient in enumerate(g):
+                probe.observe(Step(k, torch.ones(100), 1.0, gradient, g[:k][::-1]))
+        record, travel = (probe.result() for probe in probes)
+        exact = np.array([a.double().numpy() for a in g])
+        norms = np.linalg.norm(exact, axis=1)
+        cosines = exact @ exact.T / np.outer(norms, norms)
+        np.testing.assert_allclose(record.gradient_norm, norms, rtol=1e-6)
+        np.testing.assert_allclose(record.correlation[1:], np.diag(cosines, 1), rtol=0, atol=1e-6)
+        np.testing.assert_allclose(record.matrix[0], cosines[:5, :5], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(travel.gradient_norm, norms, rtol=1e-6)
+        np.testing.assert_allclose(travel.cosine[1:], np.diag(cosines, 1), rtol=0, atol=1e-6)
+        part = exact[:, 60:] / np.linalg.norm(exact[:, 60:], axis=1)[:, None]
+        np.testing.assert_allclose(record.layer_correlation[1:, 1], (part[1:] * part[:-1]).sum(1), rtol=0, atol=1e-6)
+
+
+def test_a_layer_without_a_gradient_changes_nothing_of_the_others():
+    """Zero is no number that has left the range: what is beside it keeps its bits."""
+    objective = objective_of(*NETWORKS[0])
+    objective.layers = (Layer("a", "Linear", (slice(0, 60),), 60), Layer("dead", "Linear", (slice(60, 100),), 40))
+    objective.parameters = 100
+    rng = np.random.default_rng(1)
+    g = [torch.from_numpy(np.append(rng.uniform(-1, 1, 60), np.zeros(40))).float() for _ in range(3)]
+    probe = GradientCorrelation(5, [])
+    probe.begin(objective)
+    for k, gradient in enumerate(g):
+        probe.observe(Step(k, gradient, 1.0, gradient, g[:k][::-1]))
+    record = probe.result()
+    np.testing.assert_array_equal(record.dot[1:], [float(np.vdot(b, a)) for a, b in pairwise(map(np.asarray, g))])
+    assert record.layer_correlation[:, 1].isnull().all()
 
 
 def test_after_the_end_the_probe_holds_no_gradient():

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
+from landscape_helpers.curvature import top_eigenpairs
 from landscape_helpers.objective import Objective
-from landscape_helpers.weights import state_dict_of, theta_of
+from landscape_helpers.weights import load_theta, state_dict_of, theta_of
 
 
 class Tied(nn.Module):
@@ -100,6 +101,9 @@ class Scaled(nn.Module):
         return self.module(x) + self.bias
 
 
+WRAPPERS = ["data parallel", "average", "compiled", "average of compiled", "compiled part"]
+
+
 def wrapped_in(wrapper: str, model: nn.Module) -> nn.Module:
     if wrapper == "compiled part":
         model[0] = torch.compile(model[0], backend="eager")
@@ -113,7 +117,7 @@ def wrapped_in(wrapper: str, model: nn.Module) -> nn.Module:
     return wrappers[wrapper](model)
 
 
-@pytest.mark.parametrize("wrapper", ["data parallel", "average", "compiled", "average of compiled", "compiled part"])
+@pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_weights_and_objectives_of_wrapped_models(wrapper):
     """torch's own wrappers: their weights for an objective of the bare model, and the other way round."""
     bare, other = made("batchnorm", 0), made("batchnorm", 1)
@@ -123,6 +127,69 @@ def test_weights_and_objectives_of_wrapped_models(wrapper):
     for objective in (objective_of(bare), around):
         for weights in (wrapped, wrapped.state_dict(), other, other.state_dict()):
             assert torch.equal(theta_of(objective, weights), expected)
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_theta_into_a_wrapped_model(wrapper):
+    """Where a state dict would find no place, the parameters are found; buffers and objective stay as they are."""
+    objective = objective_of(made("batchnorm", 0))
+    theta = torch.randn(objective.parameters, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    wrapped = wrapped_in(wrapper, made("batchnorm", 1))
+    buffers = [b.clone() for b in wrapped.buffers()]
+    load_theta(objective, theta, wrapped)
+    assert torch.equal(torch.cat([p.detach().reshape(-1) for p in wrapped.parameters()]), theta)
+    assert all(torch.equal(a, b) for a, b in zip(buffers, wrapped.buffers(), strict=True))
+    assert torch.equal(theta_of(objective, wrapped), theta)
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_an_objective_of_a_wrapped_model_has_its_curvature(wrapper):
+    """Compiled code has no second derivative: the objective is one of what was compiled."""
+    bare = made("batchnorm", 0)
+    wrapped = wrapped_in(wrapper, copy.deepcopy(bare))
+    names = [name for name, _ in wrapped.named_parameters()]
+    truth, objective = objective_of(bare), objective_of(wrapped)
+    v = torch.ones(truth.parameters, dtype=torch.float64)
+    assert torch.equal(objective.hvp(objective.theta, v), truth.hvp(truth.theta, v))
+    pairs = [top_eigenpairs(o, o.theta, 3).values for o in (objective, truth)]
+    assert pairs[0].tolist() == pytest.approx(pairs[1].tolist(), rel=1e-12)
+    assert [name for name, _ in wrapped.named_parameters()] == names
+
+
+def test_a_compiled_part_that_is_shared_is_plain_wherever_it_stands():
+    part = torch.compile(nn.Linear(5, 5, dtype=torch.float64), backend="aot_eager")
+    model = nn.Sequential(part, nn.Tanh(), part, nn.Tanh(), nn.Linear(5, 3, dtype=torch.float64))
+    plain = nn.Sequential(part._orig_mod, nn.Tanh(), part._orig_mod, nn.Tanh(), model[4])
+    objective, truth = objective_of(model), objective_of(plain)
+    assert objective.parameters == truth.parameters == 5 * 5 + 5 + 5 * 3 + 3
+    v = torch.ones(truth.parameters, dtype=torch.float64)
+    assert torch.equal(objective.hvp(objective.theta, v), truth.hvp(truth.theta, v))
+
+
+def test_theta_into_a_model_that_shares_and_one_that_does_not():
+    objective, theta = objective_of(made("tied", 0)), torch.arange(28, dtype=torch.float64)
+    tied, untied = made("tied", 1).float(), made("tied", 1)
+    untied.out.weight = nn.Parameter(untied.embedding.weight.detach().clone())
+    for model in (tied, untied):
+        load_theta(objective, theta, model)
+        for weight in (model.embedding.weight, model.out.weight):
+            assert torch.equal(weight.double(), theta.view(7, 4))
+    assert tied.embedding.weight is tied.out.weight and tied.out.weight.dtype == torch.float32
+
+
+def test_nothing_is_written_where_a_model_is_refused():
+    objective = objective_of(made("batchnorm", 0))
+    larger = nn.Sequential(*made("batchnorm", 1), nn.Linear(3, 3).double())
+    before = [p.clone() for p in larger.parameters()]
+    with pytest.raises(ValueError, match=r"'4.weight', for which .* has no place"):
+        load_theta(objective, objective.theta, larger)
+    assert all(torch.equal(a, b) for a, b in zip(before, larger.parameters(), strict=True))
+    with pytest.raises(TypeError, match="model must be a module, whose parameters are written, got OrderedDict"):
+        load_theta(objective, objective.theta, made("batchnorm", 1).state_dict())
+    with pytest.raises(ValueError, match="theta must have shape"):
+        load_theta(objective, objective.theta[:-1], made("batchnorm", 1))
+    with pytest.raises(TypeError, match=r"theta must be a tensor of shape \(\d+,\), got ndarray"):
+        load_theta(objective, objective.theta.numpy(), made("batchnorm", 1))
 
 
 def test_a_model_with_a_part_called_module():

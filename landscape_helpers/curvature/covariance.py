@@ -108,8 +108,7 @@ def _check(objective: Objective, theta: torch.Tensor) -> None:
         raise ValueError(
             f"dense matrices are for at most {LARGEST} parameters, got {objective.parameters}: take a smaller network"
         )
-    if theta.shape != (objective.parameters,):
-        raise ValueError(f"theta must have shape ({objective.parameters},), got {tuple(theta.shape)}")
+    objective.check_vector(theta)
 
 
 def _flat(pieces: tuple[torch.Tensor | None, ...], like: list[nn.Parameter]) -> torch.Tensor:

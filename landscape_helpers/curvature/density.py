@@ -241,8 +241,7 @@ def _table(
 def _check(
     objective: Objective, theta: torch.Tensor, probes: int, steps: int, deflate: int, input_rank: int | str | None
 ) -> None:
-    if theta.shape != (objective.parameters,):
-        raise ValueError(f"theta must have shape ({objective.parameters},), got {tuple(theta.shape)}")
+    objective.check_vector(theta)
     for name, value, least in (("probes", probes, 1), ("steps", steps, 1), ("deflate", deflate, 0)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, got {value}")

@@ -167,8 +167,7 @@ def _first_vector(objective: Objective, start: torch.Tensor | None, seed: int) -
     if start is None:
         generator = torch.Generator().manual_seed(seed)
         start = torch.randn(objective.parameters, generator=generator, dtype=objective.dtype)
-    if start.shape != (objective.parameters,):
-        raise ValueError(f"start must have shape ({objective.parameters},), got {tuple(start.shape)}")
+    objective.check_vector(start, "start")
     start = start.to(objective.device, objective.dtype)
     norm = float(start.norm())
     if not 0 < norm < float("inf"):

@@ -172,8 +172,7 @@ def loss_change(
 def _checked(
     objective: Objective, theta: torch.Tensor, sigma: float, lambdas: Iterable[float], draws: int
 ) -> np.ndarray:
-    if theta.shape != (objective.parameters,):
-        raise ValueError(f"theta must have shape ({objective.parameters},), got {tuple(theta.shape)}")
+    objective.check_vector(theta)
     if not 0 < float(theta.double().norm()) < float("inf"):
         raise ValueError("theta must be a non-zero finite vector: displacements are relative to its norm")
     if not 0 < sigma < float("inf"):

@@ -115,9 +115,8 @@ def _model(
 
 
 def _direction(objective: Objective, theta: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
-    for name, vector in (("theta", theta), ("direction", direction)):
-        if vector.shape != (objective.parameters,):
-            raise ValueError(f"{name} must have shape ({objective.parameters},), got {tuple(vector.shape)}")
+    objective.check_vector(theta)
+    objective.check_vector(direction, "direction")
     norm = float(direction.double().norm())
     if not 0 < norm < float("inf"):
         raise ValueError(f"direction must be a non-zero finite vector, got one of norm {norm}")

@@ -90,8 +90,7 @@ def trace(objective: Objective, theta: torch.Tensor, probes: int = 100, seed: in
         ValueError: theta of the wrong length; an unknown method; too few probes; ``"exact"`` for a network whose
             operations do not allow it; an operation without a second derivative in PyTorch.
     """
-    if theta.shape != (objective.parameters,):
-        raise ValueError(f"theta must have shape ({objective.parameters},), got {tuple(theta.shape)}")
+    objective.check_vector(theta)
     if method not in METHODS:
         raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}")
     least = 6 if method == "hutch++" else 2

@@ -20,6 +20,7 @@ import xarray
 
 from ..layers import Layer
 from ..objective import Objective
+from .inner_products import least, lost
 from .probe import Step, at_least_single
 
 
@@ -77,6 +78,7 @@ class GradientCorrelation:
     def begin(self, objective: Objective) -> None:
         self._layers = objective.layers
         self._on_cpu = objective.device.type == "cpu"
+        self._least = least(objective.parameters, torch.promote_types(objective.dtype, torch.float32))
         self._rows = array("d")
         self._matrices: dict[int, np.ndarray] = {}
         self._latest: _Cut | None = None
@@ -91,7 +93,8 @@ class GradientCorrelation:
                 last = _Cut(before, self._layers)
             self._latest = now
             dots = now.dots(last)
-            self._rows.extend(dots if math.isfinite(sum(dots)) else _inner_products(g, before, self._layers))
+            held = math.isfinite(sum(dots)) and min(map(abs, dots)) >= self._least
+            self._rows.extend(dots if held else _inner_products(g, before, self._layers))
         first = step.index - self.window + 1
         if first in self.matrices_at:
             window = [*reversed(step.past[: self.window - 1]), step.gradient]
@@ -161,10 +164,10 @@ class _Cut:
         self.parts = [layer.of(self.whole) for layer in layers]
 
     def dots(self, before: _Cut) -> list[float]:
-        """As :func:`_inner_products`, without the second look at what overflows."""
+        """As :func:`_inner_products`, without the second look at what leaves the range."""
         g, parts = self.whole, self.parts
         # Of NumPy's ways to the same dot product of BLAS this one alone does not ask for floating-point errors
-        # afterwards: overflow is dealt with above, and switching the question off costs as much as a dot product.
+        # afterwards: these are dealt with above, and switching the question off costs as much as a dot product.
         return [
             float(np.vdot(g, before.whole)),
             float(np.vdot(g, g)),
@@ -176,16 +179,14 @@ class _Cut:
 def _inner_products(g: torch.Tensor, before: torch.Tensor | None, layers: Sequence[Layer]) -> list[float]:
     """[<g, before>, |g|^2, <g, before> of each layer ..., |g|^2 of each layer ...], 2 + 2 L numbers."""
     other = torch.full_like(g, torch.nan) if before is None else before
+    parts, others = ([layer.of(vector) for layer in layers] for vector in (g, other))
+    pairs = [(g, other), (g, g), *zip(parts, others, strict=True), *zip(parts, parts, strict=True)]
     if g.device.type == "cpu":
-        values = np.array(_Cut(g, layers).dots(_Cut(other, layers)))
+        row = [float(np.vdot(u.numpy(), v.numpy())) for u, v in pairs]
     else:
-        pairs = [(layer.of(g), layer.of(other)) for layer in layers]
-        scalars = [g @ other, g @ g, *(u @ v for u, v in pairs), *(u @ u for u, _ in pairs)]
-        values = torch.stack(scalars).double().cpu().numpy()
-    if bool(np.isinf(values).any()) and g.dtype != torch.float64:
-        # A diverging run's gradient squares to more than single precision holds.
+        row = torch.stack([u @ v for u, v in pairs]).double().tolist()
+    if any(lost(value, u, v) for value, (u, v) in zip(row, pairs, strict=True) if not math.isnan(value)):
         return _inner_products(g.double(), None if before is None else before.double(), layers)
-    row: list[float] = values.tolist()
     return row
 
 
@@ -199,5 +200,10 @@ def _normalise(dot: np.ndarray, norm: np.ndarray) -> np.ndarray:
 
 def _cosines(gradients: Sequence[torch.Tensor]) -> np.ndarray:
     gram = torch.stack([torch.stack([a @ b for b in gradients]) for a in gradients]).double().cpu().numpy()
+    first = gradients[0]
+    held = np.isfinite(gram) & (np.abs(gram) >= least(len(first), first.dtype))
+    if first.dtype != torch.float64 and not held.all():
+        return _cosines([gradient.double() for gradient in gradients])
     norms = np.sqrt(np.diag(gram))
-    return np.clip(gram / np.outer(norms, norms), -1.0, 1.0)
+    both = np.outer(norms, norms)
+    return np.clip(np.divide(gram, both, out=np.full_like(gram, np.nan), where=both > 0), -1.0, 1.0)

@@ -78,8 +78,7 @@ def gradient_descent(
         raise ValueError(f"lr must be a finite learning rate above 0, got {lr}")
     if steps < 0:
         raise ValueError(f"steps must not be negative, got {steps}")
-    if theta.shape != (objective.parameters,):
-        raise ValueError(f"theta must have shape ({objective.parameters},), got {tuple(theta.shape)}")
+    objective.check_vector(theta)
 
     theta = theta.detach().to(objective.device, objective.dtype, copy=True)
     watching = Probes(probes, objective)

@@ -203,8 +203,7 @@ def _check(
     lambda_every: int,
     snapshot_every: int,
 ) -> None:
-    if theta.shape != (objective.parameters,):
-        raise ValueError(f"theta must have shape ({objective.parameters},), got {tuple(theta.shape)}")
+    objective.check_vector(theta)
     for name, value in (("cap", cap), ("c", c)):
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} must be a finite number above 0, got {value}")

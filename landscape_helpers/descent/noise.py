@@ -61,7 +61,7 @@ def largest_gradient_variance(objective: Objective, theta: torch.Tensor, images:
     The paper says neither what its maximum runs over nor whether the variance is that of samples or of mini-batches;
     this reading takes the diagonal of its gradient covariance :math:`\mathbf C(\theta)` (App. D). BatchNorm that
     normalises with its batch makes a sample's gradient depend on the others: here its statistics are those of the
-    samples used and are held fixed.
+    samples used and are held fixed. A sample whose label the loss leaves out counts with a gradient of zero.
 
     Args:
         objective: whose samples and loss.

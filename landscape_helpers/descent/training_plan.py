@@ -97,8 +97,7 @@ def plan_training(
         raise ValueError(f"momentum must lie in [0, 1), got {momentum}")
     if not weight_decay >= 0:
         raise ValueError(f"weight_decay must not be negative, got {weight_decay}")
-    if theta.shape != (objective.parameters,):
-        raise ValueError(f"theta must have shape ({objective.parameters},), got {tuple(theta.shape)}")
+    objective.check_vector(theta)
     if isinstance(schedule, str) and schedule not in SCHEDULES:
         raise ValueError(f"unknown schedule {schedule!r}: expected one of {sorted(SCHEDULES)} or a function")
     factor = SCHEDULES[schedule] if isinstance(schedule, str) else schedule

@@ -12,7 +12,8 @@ import xarray
 
 from ..checkpoint import array as as_array
 from ..objective import Objective
-from .probe import Step, at_least_single
+from .inner_products import dot, norm
+from .probe import Step
 
 _COLUMNS = 4
 
@@ -42,11 +43,11 @@ class Travel:
     def observe(self, step: Step) -> None:
         if self._start is None:
             self._start = step.theta.clone()
-        norm = _norm(step.gradient)
+        size = norm(step.gradient)
         cosine = math.nan
-        if step.past and norm > 0 and (before := _norm(step.past[0])) > 0:
-            cosine = float(np.clip(_dot(step.past[0], step.gradient) / before / norm, -1, 1))
-        self._rows.extend((cosine, norm, _norm(step.theta - self._start), _norm(step.theta)))
+        if step.past and size > 0 and (before := norm(step.past[0])) > 0:
+            cosine = float(np.clip(dot(step.past[0], step.gradient) / before / size, -1, 1))
+        self._rows.extend((cosine, size, norm(step.theta - self._start), norm(step.theta)))
 
     def result(self) -> xarray.Dataset:
         rows = self._table()
@@ -72,15 +73,3 @@ class Travel:
         self._rows = array("d", np.ravel(state["rows"]).tolist())
         if "start" in state:
             self._start = torch.as_tensor(state["start"]).to(self._device, self._dtype)
-
-
-def _dot(a: torch.Tensor, b: torch.Tensor) -> float:
-    a, b = at_least_single(a), at_least_single(b)
-    # In main memory NumPy's dot product, the one that GradientCorrelation takes: the two record equal norms.
-    value = float(np.vdot(a.numpy(), b.numpy())) if a.device.type == "cpu" else float(torch.dot(a, b))
-    # A diverging run's vectors multiply to more than single precision holds.
-    return value if math.isfinite(value) or a.dtype == torch.float64 else _dot(a.double(), b.double())
-
-
-def _norm(a: torch.Tensor) -> float:
-    return math.sqrt(_dot(a, a))

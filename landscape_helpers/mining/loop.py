@@ -120,8 +120,7 @@ def check(objective: Objective, theta: torch.Tensor, epochs: int, lr: float, see
 
 
 def point(objective: Objective, vector: torch.Tensor, name: str) -> torch.Tensor:
-    if vector.shape != (objective.parameters,):
-        raise ValueError(f"{name} must have shape ({objective.parameters},), got {tuple(vector.shape)}")
+    objective.check_vector(vector, name)
     if not bool(torch.isfinite(vector).all()):
         raise ValueError(f"{name} holds NaN or infinite values")
     return vector.detach().to(objective.device, objective.dtype, copy=True)

@@ -11,15 +11,19 @@ from torch import nn
 
 from .wording import described
 
+COMPILED = "_orig_mod"  # where torch.compile keeps the module that it compiled
+
 
 def copy_of(model: nn.Module) -> nn.Module:
-    """A deep copy of the model.
+    """A deep copy of the model, with each part that ``torch.compile`` made in the place of another as that other.
+
+    Compiled code has no second derivative.
 
     Raises:
         ValueError: something in the model cannot be copied; the message names the attribute.
     """
     try:
-        return copy.deepcopy(model)
+        return _plain(copy.deepcopy(model))
     except Exception as error:
         for path, module in model.named_modules():
             for name, value in vars(module).items():
@@ -32,6 +36,16 @@ def copy_of(model: nn.Module) -> nn.Module:
                     "torch.nn.utils.weight_norm or spectral_norm)"
                 ) from error
         raise
+
+
+def _plain(model: nn.Module) -> nn.Module:
+    """The model without compiled parts, changed in place."""
+    if isinstance(inner := model._modules.get(COMPILED), nn.Module):
+        return _plain(inner)
+    for name, child in model._modules.items():
+        if child is not None:
+            model._modules[name] = _plain(child)
+    return model
 
 
 def _copies(value: object) -> bool:

@@ -18,12 +18,9 @@ PARALLEL = 1e-5
 Values = Sequence[float] | np.ndarray
 
 
-def check_vector(objective: Objective, vector: torch.Tensor, name: str) -> torch.Tensor:
+def finite_vector(objective: Objective, vector: torch.Tensor, name: str) -> torch.Tensor:
     """``vector`` (P,) on the objective's device and of its dtype."""
-    if not isinstance(vector, torch.Tensor):
-        raise TypeError(f"{name} must be a tensor of length {objective.parameters}, got {type(vector).__name__}")
-    if vector.shape != (objective.parameters,):
-        raise ValueError(f"{name} must have shape ({objective.parameters},), got {tuple(vector.shape)}")
+    objective.check_vector(vector, name)
     vector = vector.detach().to(objective.device, objective.dtype)
     if not bool(torch.isfinite(vector).all()):
         bad = int((~torch.isfinite(vector)).sum())
@@ -32,7 +29,7 @@ def check_vector(objective: Objective, vector: torch.Tensor, name: str) -> torch
 
 
 def check_direction(objective: Objective, direction: torch.Tensor, name: str) -> torch.Tensor:
-    direction = check_vector(objective, direction, name)
+    direction = finite_vector(objective, direction, name)
     if float(direction.abs().max()) == 0:
         raise ValueError(f"{name} has norm 0: a slice needs a direction to go in")
     return direction

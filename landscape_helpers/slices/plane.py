@@ -14,8 +14,8 @@ from .arguments import (
     check_policy,
     check_targets,
     check_values,
-    check_vector,
     cosine,
+    finite_vector,
     norm,
     relative,
 )
@@ -70,7 +70,7 @@ def plane(
     Raises:
         ValueError: as for a line, or if the directions are parallel.
     """
-    theta = check_vector(objective, theta, "theta")
+    theta = finite_vector(objective, theta, "theta")
     first = check_direction(objective, first, "the first direction")
     second = check_direction(objective, second, "the second direction")
     values = check_values(at1, "at1"), check_values(at2, "at2")

@@ -1,0 +1,40 @@
+"""Rows of embeddings that stand for padding: in theta by their place, in no training, and so in no landscape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+
+def padding_rows(
+    model: nn.Module, weights: Sequence[nn.Parameter], loss: Callable[[], torch.Tensor]
+) -> list[tuple[int, int]]:
+    """(place among ``weights``, row) of every padding row to which the loss sends no gradient.
+
+    An embedding with ``padding_idx`` keeps the gradient from that row of its weight, while its outputs depend on it. As
+    a function of theta with that row free, the loss would have another gradient than the one that is computed. A weight
+    that does other work as well, such as that of an output layer, gets a gradient there by this other way. Where one
+    batch shows it the row is free, and its gradient is what PyTorch trains with: the part by the other way.
+
+    Args:
+        model: whose modules are looked at.
+        weights: the parameters that theta holds.
+        loss: evaluates the model; called once, with gradients, if there is a padding row at all.
+    """
+    rows: list[tuple[int, int]] = []
+    for place, weight in enumerate(weights):
+        owners = [module for module in model.modules() if any(p is weight for p in module._parameters.values())]
+        paddings = {module.padding_idx if _embeds(module) else None for module in owners}
+        if len(paddings) == 1 and isinstance(row := paddings.pop(), int):
+            rows.append((place, row))
+    if not rows:
+        return []
+    with torch.enable_grad():
+        gradients = torch.autograd.grad(loss(), [weights[place] for place, _ in rows], allow_unused=True)
+    return [at for at, g in zip(rows, gradients, strict=True) if g is None or not bool(g[at[1]].any())]
+
+
+def _embeds(module: nn.Module) -> bool:
+    return isinstance(module, (nn.Embedding, nn.EmbeddingBag))
