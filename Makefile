@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .venv-peers
+OLDEST := .venv-oldest
 RECORDED := book/results/benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab regress bench lint format clean distclean
+.PHONY: help book test oldest lab regress bench lint format clean distclean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +26,18 @@ book: $(READY)  ## execute every chapter on the embedded data and build _build/h
 
 test: $(READY)  ## the tests; ARGS=... is handed on, here and to regress
 	$(BIN)/python -m pytest $(ARGS)
+
+oldest: $(OLDEST)/.ready  ## the library's tests with the oldest versions that pyproject.toml allows
+	$(OLDEST)/bin/python -m pytest $(ARGS) \
+	  $(filter-out tests/test_book_build.py tests/test_built_book.py tests/test_repository.py,$(wildcard tests/test_*.py))
+
+$(OLDEST)/.ready: pyproject.toml
+	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check ipykernel psutil pytest pytest-timeout hypothesis \
+	  $$($(PYTHON) -c 'import tomllib; \
+	    print(*(d.replace(">=", "==") for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]))')
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
 
 lab: $(READY)  ## JupyterLab on the chapters
 	$(BIN)/jupyter lab book/chapters
@@ -57,4 +70,4 @@ clean:  ## what was built and cached, not .venv
 	rm -rf _build build .cache .pytest_cache .mypy_cache .ruff_cache
 
 distclean: clean  ## and .venv
-	rm -rf $(VENV) $(PEERS)
+	rm -rf $(VENV) $(PEERS) $(OLDEST)

@@ -39,8 +39,10 @@ def _load_operators() -> None:
 
 
 def _import() -> ModuleType:
-    _load_operators()
-    return importlib.import_module("torchvision")
+    # On no other device: modules of torch that come along make tensors, of which older versions ask the values.
+    with torch.device("cpu"):
+        _load_operators()
+        return importlib.import_module("torchvision")
 
 
 torchvision: ModuleType = _import()

@@ -268,6 +268,20 @@ def test_a_frozen_part_in_a_shorter_type_is_the_same():
     assert torch.equal(theta, objective_of(model).theta.bfloat16().float())
 
 
+def test_rounding_of_a_frozen_part_is_no_other_function():
+    """Some layers write their statistics back as they read them; a difference that can be seen in a loss is refused."""
+    objective = objective_of(made("partly frozen", 0))
+    for factor, refused in ((1 + 2**-52, False), (1 + 1e-12, True)):
+        other = made("partly frozen", 0)
+        with torch.no_grad():
+            other[0].weight *= factor
+        if refused:
+            with pytest.raises(ValueError, match=r"'0.weight' does not train"):
+                theta_of(objective, other)
+        else:
+            assert torch.equal(theta_of(objective, other), objective.theta)
+
+
 def test_a_copy_of_the_objectives_dtype():
     model = made("batchnorm", 0)
     objective = objective_of(model)

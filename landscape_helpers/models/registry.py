@@ -80,7 +80,7 @@ def build_model(
         check_options(name, MODELS[name], options)
     else:
         raise ValueError(f"unknown model {name!r}: expected one of {', '.join(MODELS)} or {external.PREFIX}NAME")
-    place = "meta" if torch.get_default_device().type == "meta" else "cpu"
+    place = "meta" if torch.empty(0).is_meta else "cpu"
     with torch.random.fork_rng(devices=[]), torch.device(place):
         torch.default_generator.manual_seed(int(seed))
         if foreign:
