@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import matplotlib
 import pytest
 import torch
 
 matplotlib.use("Agg")
 torch.set_num_threads(1)
+# These run in a process of their own, which test_accelerator.py starts.
+collect_ignore = [] if "ACCELERATOR_TESTS" in os.environ else ["accelerator"]
 
 
 @pytest.fixture
