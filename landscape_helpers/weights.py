@@ -47,16 +47,24 @@ def load_theta(objective: Objective, theta: torch.Tensor, model: nn.Module) -> N
 
     Raises:
         TypeError: theta that is no tensor, or weights that are no module.
-        ValueError: theta of the wrong length, or what :func:`theta_of` refuses.
+        ValueError: theta of the wrong length, what :func:`theta_of` refuses, or a parameter that the model shares and
+            the objective's model does not, where theta has different values for its places.
     """
     objective.check_vector(theta)
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a module, whose parameters are written, got {type(model).__name__}")
-    counterparts = _counterparts(objective, model)
+    values = objective.views(theta.detach())
+    pairs = [(p, v) for held, v in zip(_counterparts(objective, model), values, strict=True) for p in held]
+    first: dict[int, torch.Tensor] = {}
+    for parameter, value in pairs:
+        if not _same(first.setdefault(id(parameter), value), value):
+            raise ValueError(
+                "the model shares a parameter that the objective's model holds twice, and theta has different values "
+                "for the two: give a model that does not share it"
+            )
     with torch.no_grad():
-        for held, value in zip(counterparts, objective.views(theta.detach()), strict=True):
-            for parameter in held:
-                parameter.copy_(value)
+        for parameter, value in pairs:
+            parameter.copy_(value)
 
 
 def state_dict_of(objective: Objective, theta: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -98,7 +106,7 @@ def _inner(model: nn.Module) -> nn.Module:
 
 
 def _plain(name: str) -> str:
-    return ".".join(part for part in name.split(".") if part != COMPILED) if COMPILED in name else name
+    return ".".join(part for part in name.split(".") if part != COMPILED)
 
 
 def _by_name(weights: Any, wanted: Sequence[Sequence[str]]) -> dict[str, torch.Tensor]:

@@ -177,6 +177,31 @@ def test_theta_into_a_model_that_shares_and_one_that_does_not():
     assert tied.embedding.weight is tied.out.weight and tied.out.weight.dtype == torch.float32
 
 
+def test_a_model_that_shares_what_the_objective_holds_twice():
+    """It has a theta, and takes the thetas that it can have; of any other, half would be lost in silence."""
+    untied, tied = made("tied", 0), made("tied", 1)
+    untied.out.weight = nn.Parameter(untied.embedding.weight.detach() + 1)
+    generator = torch.Generator().manual_seed(9)
+    x, y = torch.randint(0, 7, (12, 2), generator=generator), torch.randint(0, 7, (12,), generator=generator)
+    objective, half = Objective(untied, x, y), torch.arange(28, dtype=torch.float64)
+    assert torch.equal(theta_of(objective, tied), tied.out.weight.detach().reshape(-1).repeat(2))
+    before = tied.out.weight.detach().clone()
+    with pytest.raises(ValueError, match="shares a parameter that the objective's model holds twice"):
+        load_theta(objective, torch.cat([half, half + 1]), tied)
+    assert torch.equal(tied.out.weight, before)
+    load_theta(objective, half.repeat(2), tied)
+    assert torch.equal(tied.out.weight, half.view(7, 4))
+
+
+def test_a_module_that_stands_at_two_places():
+    """A state dict names its parameters twice, and both names have a place."""
+    part = nn.Linear(5, 5)
+    model = nn.Sequential(part, nn.Tanh(), part, nn.Linear(5, 3)).double()
+    expected = torch.cat([p.detach().reshape(-1) for p in model.parameters()])
+    for weights in (model, model.state_dict()):
+        assert torch.equal(theta_of(objective_of(model), weights), expected)
+
+
 def test_nothing_is_written_where_a_model_is_refused():
     objective = objective_of(made("batchnorm", 0))
     larger = nn.Sequential(*made("batchnorm", 1), nn.Linear(3, 3).double())
@@ -310,8 +335,10 @@ def test_what_is_refused():
 
 
 def test_another_frozen_part_is_another_function():
-    objective, other = objective_of(made("partly frozen", 0)), made("partly frozen", 1)
-    with torch.no_grad():
-        other[0].bias[0] = 1.0
-    with pytest.raises(ValueError, match=r"'0.bias' does not train.*make the objective of the model"):
-        theta_of(objective, other)
+    objective = objective_of(made("partly frozen", 0))
+    for name, change in (("bias", 1.0), ("bias", 1e-12), ("weight", 1e-12)):  # no rounding to a shorter type
+        other = made("partly frozen", 1)
+        with torch.no_grad():
+            getattr(other[0], name).view(-1)[0] += change
+        with pytest.raises(ValueError, match=rf"'0.{name}' does not train.*make the objective of the model"):
+            theta_of(objective, other)
