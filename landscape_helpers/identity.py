@@ -7,6 +7,7 @@ where there is a checkpoint. Results are not stored by it.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import re
@@ -104,6 +105,11 @@ def _held(value: object) -> list[object] | None:
         return list(value)
     if isinstance(value, Mapping):
         return [part for item in value.items() for part in item]
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=repr)  # words stand in another order in every process
+    if isinstance(value, np.ndarray):
+        # As text it is rounded, and cut short where it is long.
+        return [str(value.dtype), value.shape, value.tolist() if value.dtype.hasobject else value.tobytes()]
     if isinstance(value, functools.partial):
         return [value.func, value.args, value.keywords]
     if isinstance(value, types.MethodType):
@@ -117,6 +123,10 @@ def _held(value: object) -> list[object] | None:
         settings = {name: setting for name, setting in vars(value).items() if not name.startswith("_")}
         return [settings, dict(value.named_parameters(recurse=False)), dict(value.named_buffers(recurse=False)),
                 type(value).forward, *value.children()]  # fmt: skip
-    if callable(value) and not isinstance(value, type | types.BuiltinFunctionType) and hasattr(value, "__dict__"):
+    if isinstance(value, type | types.BuiltinFunctionType) or not hasattr(value, "__dict__"):
+        return None
+    if callable(value):
         return [vars(value), type(value).__call__]
+    if dataclasses.is_dataclass(value) or type(value).__repr__ is object.__repr__:
+        return [vars(value)]
     return None

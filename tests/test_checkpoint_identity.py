@@ -1,5 +1,6 @@
 """Checkpoints belong to one function: other data, another loss and another model are told apart, equal ones are not."""
 
+import dataclasses
 import functools
 import subprocess
 import sys
@@ -138,9 +139,40 @@ class Callable:
         return self(outputs, y)
 
 
+class Plain:
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+
+@dataclasses.dataclass
+class Record:
+    scale: torch.Tensor
+
+
+def scaled_by(held):
+    return lambda outputs, y: held.scale * F.cross_entropy(outputs, y)
+
+
+def pixels(middle: float) -> np.ndarray:
+    """More numbers than NumPy writes out, one of which may differ by less than it writes."""
+    mask = np.ones((40, 40))
+    mask[20, 20] = middle
+    return mask
+
+
+def masked(mask: np.ndarray):
+    return lambda outputs, y: float(mask.mean()) * F.cross_entropy(outputs, y)
+
+
+def named(outputs: torch.Tensor, y: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+    mean = reduction in {"mean", "average", "batch", "all", "samples", "labels", "rows"}
+    return F.cross_entropy(outputs, y, reduction="mean" if mean else "sum")
+
+
 ONE, OTHER = torch.tensor([1.0, 2.0, 9.0]).double(), torch.tensor([1.0, 2.0, 8.0]).double()
 LOSSES = {
     "class weights": lambda w: nn.CrossEntropyLoss(weight=(OTHER if w else ONE).clone()),
+    "digits of class weights": lambda w: nn.CrossEntropyLoss(weight=ONE + (1e-9 if w else 0)),
     "ignore_index": lambda w: nn.CrossEntropyLoss(ignore_index=-2 if w else -100),
     "enclosed tensor": lambda w: weighted((OTHER if w else ONE).clone()),
     "partial": lambda w: functools.partial(F.cross_entropy, label_smoothing=0.2 if w else 0.1),
@@ -151,6 +183,11 @@ LOSSES = {
     "module of one's own": lambda w: Own(2.0 if w else 1.0),
     "object": lambda w: Callable(2.0 if w else 1.0),
     "method": lambda w: Callable(2.0 if w else 1.0).method,
+    "attributes": lambda w: scaled_by(Plain(2.0 if w else 1.0)),
+    "data class": lambda w: scaled_by(Record(torch.tensor(1.000001 if w else 1.0))),
+    "long array": lambda w: masked(pixels(2.0 if w else 1.0)),
+    "digits of an array": lambda w: masked(pixels(1 + 1e-9 if w else 1.0)),
+    "set of words": lambda w: functools.partial(named, reduction="sum") if w else functools.partial(named),
     "inside a sequence": lambda w: functools.partial(lambda o, t, of: of[0](o, t), of=[Own(2.0 if w else 1.0)]),
 }
 
@@ -159,6 +196,43 @@ LOSSES = {
 def test_losses_are_known_by_what_they_hold(name):
     first, again, other = (objective(LOSSES[name](w)) for w in (False, False, True))
     assert same(first, again) and not same(first, other)
+
+
+def test_a_loss_that_holds_itself_is_described_all_the_same():
+    def circular(scale: float) -> Callable:
+        loss = Callable(scale)
+        loss.own = loss
+        return loss
+
+    assert same(objective(circular(2.0)), objective(circular(2.0)))
+    assert not same(objective(circular(2.0)), objective(circular(3.0)))
+
+
+def test_weights_count_where_they_do_not_train_and_only_there():
+    """Which of two equal layers is frozen makes another function; where theta stands does not."""
+
+    def frozen(at: int | None, other: float = 1.0) -> Objective:
+        model = nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 6))
+        for parameter in model.parameters():
+            nn.init.constant_(parameter, other)
+        if at is not None:
+            nn.init.ones_(model[at].weight)
+            model[at].weight.requires_grad_(False)
+        return Objective(model.double(), *data())
+
+    assert same(frozen(None), frozen(None, 2.0)) and same(frozen(0), frozen(0, 2.0))
+    assert not same(frozen(0), frozen(2)) and not same(frozen(0), frozen(None))
+
+
+def test_images_of_another_shape_are_others_though_their_bytes_are_the_same():
+    def images(*shape: int) -> Objective:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(1, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten()).double()
+        x, y = data()
+        return Objective(model, x.view(N, 1, *shape), y)
+
+    wide, high = images(2, 3), images(3, 2)
+    assert wide.loss(wide.theta) != high.loss(high.theta) and not same(wide, high)
 
 
 def test_micro_batches_are_no_matter_and_shape_and_type_are():
