@@ -139,6 +139,21 @@ class Callable:
         return self(outputs, y)
 
 
+def test_a_run_that_ends_before_its_first_save_leaves_nothing_and_folders_are_made(tmp_path):
+    def checkpoint(every: float) -> Checkpoint:
+        what = identity.Identity("run", objective(), [], ())
+        return Checkpoint(tmp_path / "new" / "folder" / "state.npz", every, what)
+
+    seldom, always = checkpoint(1e6), checkpoint(0)
+    assert not seldom.due() and always.due()
+    seldom.clear()
+    assert not (tmp_path / "new").exists()
+    always.save({"a": np.arange(3)})
+    assert always.load()["a"].tolist() == [0, 1, 2]
+    always.clear()
+    assert not list((tmp_path / "new" / "folder").iterdir())
+
+
 class Plain:
     def __init__(self, scale: float) -> None:
         self.scale = scale
@@ -172,7 +187,7 @@ def named(outputs: torch.Tensor, y: torch.Tensor, reduction: str = "mean") -> to
 ONE, OTHER = torch.tensor([1.0, 2.0, 9.0]).double(), torch.tensor([1.0, 2.0, 8.0]).double()
 LOSSES = {
     "class weights": lambda w: nn.CrossEntropyLoss(weight=(OTHER if w else ONE).clone()),
-    "digits of class weights": lambda w: nn.CrossEntropyLoss(weight=ONE + (1e-9 if w else 0)),
+    "digits of class weights": lambda w: nn.CrossEntropyLoss(weight=ONE / 3 + (1e-9 if w else 0)),
     "ignore_index": lambda w: nn.CrossEntropyLoss(ignore_index=-2 if w else -100),
     "enclosed tensor": lambda w: weighted((OTHER if w else ONE).clone()),
     "partial": lambda w: functools.partial(F.cross_entropy, label_smoothing=0.2 if w else 0.1),
@@ -186,7 +201,7 @@ LOSSES = {
     "attributes": lambda w: scaled_by(Plain(2.0 if w else 1.0)),
     "data class": lambda w: scaled_by(Record(torch.tensor(1.000001 if w else 1.0))),
     "long array": lambda w: masked(pixels(2.0 if w else 1.0)),
-    "digits of an array": lambda w: masked(pixels(1 + 1e-9 if w else 1.0)),
+    "digits of an array": lambda w: masked(pixels(1.5 + 1e-9 if w else 1.5)[18:22]),
     "set of words": lambda w: functools.partial(named, reduction="sum") if w else functools.partial(named),
     "inside a sequence": lambda w: functools.partial(lambda o, t, of: of[0](o, t), of=[Own(2.0 if w else 1.0)]),
 }
