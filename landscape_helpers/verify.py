@@ -129,6 +129,9 @@ def part_difference(stored: xarray.Dataset, fresh: xarray.Dataset, repeats: Mapp
         if name not in fresh:
             return f"{name} did not come out"
         new = fresh[name]
+        if name not in stored or set(stored[name].dims) != set(new.dims):
+            there = f"stored {_along(stored[name])}" if name in stored else "not stored"
+            return f"{name} is {there}, and came out {_along(new)}"
         old = stored[name].isel({d: slice(0, n) for d, n in new.sizes.items()}).transpose(*new.dims)
         a, b = np.asarray(old.values, dtype=np.float64), np.asarray(new.values, dtype=np.float64)
         if a.shape != b.shape:
@@ -140,3 +143,7 @@ def part_difference(stored: xarray.Dataset, fresh: xarray.Dataset, repeats: Mapp
             at = tuple(int(i) for i in np.argwhere(~equal)[0])
             return f"{name} at {at} is {b[at]:.9g}, was {a[at]:.9g}"
     return ""
+
+
+def _along(values: xarray.DataArray) -> str:
+    return f"over {', '.join(map(str, values.dims))}" if values.dims else "as 1 number"

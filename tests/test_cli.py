@@ -287,6 +287,17 @@ class TestVerify:
         assert "30 steps stored, of which 10 come out" in verify.first_difference(long, short)
         assert verify.first_difference(short, short) == ""
 
+    def test_a_part_of_another_layout_differs(self) -> None:
+        """A result of earlier code may lack what the present one records, or hold it along other dimensions."""
+        stored = xarray.Dataset({"loss": (("curve", "at"), np.ones((3, 2))), "noise": ("curve", np.ones(3))})
+        fresh = xarray.Dataset({"loss": (("at", "curve"), np.ones((2, 1))), "noise": ("at", np.ones(2)), "new": 1.0})
+        assert verify.part_difference(stored, fresh, {"loss": 0, "absent": 0}) == ""
+        for name, message in (
+            ("new", "new is not stored, and came out as 1 number"),
+            ("noise", "noise is stored over curve, and came out over at"),
+        ):
+            assert verify.part_difference(stored, fresh, {"loss": 0, name: 0}) == message
+
 
 def test_two_processes_compute_a_result_once(tmp_path: Path) -> None:
     code = (
