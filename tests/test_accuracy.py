@@ -44,6 +44,19 @@ def test_the_network_by_hand_with_the_statistics_of_the_objective(norm: bool, ba
     assert (by_hand(own) != by_hand(x)) is norm, "the statistics of the other images would not do"
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8, torch.int64])
+def test_numbers_of_another_type_are_taken_in_the_objectives(dtype: torch.dtype) -> None:
+    net, (own, labels) = model(norm=False), samples(40, 0.0)
+    x, y = (10 * samples(60, 1.5)[0].abs()).to(dtype), samples(60, 1.5)[1]
+    expected = float((net(x.double()).argmax(1) == y).double().mean())
+    objective = Objective(net, own, labels)
+    assert accuracy_on(objective, objective.theta, x, y) == expected
+    each = [accuracy_on(objective, objective.theta, x[i : i + 1], y[i : i + 1]) for i in range(60)]
+    assert sum(each) / 60 == pytest.approx(expected)
+    with pytest.raises(ValueError, match="at least one: got 0 and 0"):
+        accuracy_on(objective, objective.theta, x[:0], y[:0])
+
+
 def test_the_objective_stays_as_it_is() -> None:
     (own, labels), (x, y) = samples(40, 0.0), samples(60, 1.5)
     objective = Objective(model(norm=True), own, labels, batchnorm="whole")

@@ -131,6 +131,7 @@ def test_what_no_accuracy_can_be_told_of_is_refused_and_does_without(case):
     ("outputs", "labels", "message"),
     [
         (torch.zeros(4, 5, 3), torch.zeros(4, 5, dtype=torch.long), r"labels of shape \(4, 3\), got \(4, 5\).*movedim"),
+        (torch.zeros(4, 5), torch.zeros(3, dtype=torch.long), r"take labels of shape \(4,\), got \(3,\)$"),
         (torch.zeros(4), torch.zeros(4, dtype=torch.long), r"got outputs of shape \(4,\).*threshold"),
         (torch.zeros(4, 3), torch.zeros(4), "needs class indices as targets, got targets of dtype torch.float32"),
         ((torch.zeros(4, 3),), torch.zeros(4, dtype=torch.long), "one tensor of outputs .*, got a tuple"),
