@@ -65,6 +65,16 @@ def test_an_epoch_holds_every_sample_once_in_a_new_order():
     assert not torch.equal(torch.cat(list(other.epoch(2))), epochs[1])
 
 
+def test_no_order_comes_twice_and_the_largest_seed_has_one():
+    model, x, y = problem()
+    objective = Objective(model, x, y)
+    orders = set()
+    for seed in (0, 1, 2**63 - 1):
+        batches = MiniBatches(objective, 10, seed=seed)
+        orders |= {tuple(torch.cat(list(batches.epoch(e))).tolist()) for e in range(1, 201)}
+    assert len(orders) == 600
+
+
 def test_a_mean_over_batches_of_equal_size_is_the_full_gradient():
     model, x, y = problem(n=40)
     objective = Objective(model, x, y)
