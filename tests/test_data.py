@@ -11,6 +11,8 @@ import torch
 from data_files import made, one_line
 
 from landscape_helpers.data import DATASETS, DataNotFoundError, load_data
+from landscape_helpers.data.held_out import held_out
+from landscape_helpers.data.subset import first_classes
 
 pytestmark = pytest.mark.usefixtures("isolated")
 
@@ -125,6 +127,39 @@ def test_data_is_frozen_and_its_parts_must_fit():
         with pytest.raises(ValueError) as error:
             dataclasses.replace(data, y_train=torch.full((4,), label))
         one_line(error, "digits", "train", label, "10 classes")
+
+
+def test_held_out_images_are_the_last_of_the_training_set():
+    data = load_data("digits", n_train=10)
+    part = held_out(data, 3)
+    assert torch.equal(part.x_train, data.x_train[:7]) and torch.equal(part.y_train, data.y_train[:7])
+    assert torch.equal(part.x_test, data.x_train[7:]) and torch.equal(part.y_test, data.y_train[7:])
+    assert (part.provenance["n_train"], part.provenance["n_test"]) == (7, 3)
+    assert len(held_out(data, 9).x_train) == 1
+    with pytest.raises(ValueError) as error:
+        held_out(data, 10)
+    one_line(error, "n_valid", "digits has 10", "got 10")
+
+
+def test_the_first_classes_in_the_order_in_which_they_stand():
+    data = load_data("digits", n_train=50, n_test=40)
+    part = first_classes(data, 3)
+    rows, test_rows = ([i for i, label in enumerate(y.tolist()) if label < 3] for y in (data.y_train, data.y_test))
+    assert torch.equal(part.x_train, data.x_train[rows]) and torch.equal(part.y_train, data.y_train[rows])
+    assert torch.equal(part.x_test, data.x_test[test_rows]) and torch.equal(part.y_test, data.y_test[test_rows])
+    assert part.classes == ("0", "1", "2") and part.provenance["classes"] == "first 3 of 10"
+    assert (part.provenance["n_train"], part.provenance["n_test"]) == (len(rows), len(test_rows))
+    assert first_classes(data, 10) is data
+    for count in (1, 11, 2.0, True):
+        with pytest.raises(ValueError) as error:
+            first_classes(data, count)
+        one_line(error, "from 2 to the 10 of digits", count)
+
+
+@pytest.mark.parametrize("part", [lambda data: held_out(data, 3), lambda data: first_classes(data, 3)])
+def test_a_part_does_not_claim_the_positions_of_the_whole(part):
+    data = load_data("digits", n_train=10)
+    assert {"index_train", "index_test"} == set(data.provenance) - set(part(data).provenance)
 
 
 @pytest.mark.parametrize("dtype", [None, torch.int64, "float32"])

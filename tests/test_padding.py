@@ -71,7 +71,13 @@ def bag() -> nn.Module:
     return nn.Sequential(table, nn.Tanh(), nn.Linear(WIDTH, CLASSES))
 
 
-@pytest.mark.parametrize("make", [reader, lambda: reader(None), bag])
+def spare() -> Reader:
+    model = reader()
+    model.spare = nn.Embedding(TOKENS, 2, padding_idx=1)  # the loss does not depend on it
+    return model
+
+
+@pytest.mark.parametrize("make", [reader, lambda: reader(2), lambda: reader(None), bag, spare])
 def test_the_gradient_is_that_of_the_loss(make):
     """By finite differences in all directions, padding included."""
     objective = objective_of(make())

@@ -75,6 +75,23 @@ def test_no_order_comes_twice_and_the_largest_seed_has_one():
     assert len(orders) == 600
 
 
+@pytest.mark.parametrize("size", [0, -1, 38, True, 2.5, float("nan")])
+def test_a_batch_is_a_whole_number_of_the_samples(size):
+    model, x, y = problem()
+    with pytest.raises(ValueError, match=r"batch_size must (lie between 1 and the number of samples 37|be a whole)"):
+        MiniBatches(Objective(model, x, y), size)
+    assert [len(b) for b in MiniBatches(Objective(model, x, y), 37.0).epoch(1)] == [37]
+
+
+def test_statistics_of_all_samples_are_in_no_batch():
+    model, x, y = problem(batchnorm=True)
+    objective = Objective(model, x, y, batchnorm="whole")
+    with pytest.raises(ValueError, match="batchnorm='whole' normalises with all 37 samples"):
+        MiniBatches(objective, 36)
+    (batch,) = (batches := MiniBatches(objective, 37)).epoch(1)
+    assert torch.allclose(batches.gradient(objective.theta, batch)[1], objective.gradient(objective.theta), rtol=1e-10)
+
+
 def test_a_mean_over_batches_of_equal_size_is_the_full_gradient():
     model, x, y = problem(n=40)
     objective = Objective(model, x, y)

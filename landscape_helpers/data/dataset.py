@@ -21,8 +21,8 @@ class Data:
         x_test: (m, C, H, W).
         y_test: (m,).
         classes: name of each class.
-        provenance: name, source, checksum and what it is of, counts, subset rule and original positions of the
-            images, and pooling, as plain strings and numbers.
+        provenance: name, source, checksum and what it is of, counts, subset rule, original positions of the images
+            until some are taken away, and pooling, as plain strings and numbers.
     """
 
     name: str
@@ -61,6 +61,10 @@ class Data:
         """(C, H, W) of one image."""
         _, channels, height, width = self.x_train.shape
         return channels, height, width
+
+    def provenance_without_positions(self) -> dict[str, Any]:
+        """For a part of the images, whose positions are others than those of all."""
+        return {name: value for name, value in self.provenance.items() if not name.startswith("index_")}
 
     def standardised(
         self, dtype: torch.dtype = torch.float32

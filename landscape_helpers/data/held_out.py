@@ -22,5 +22,10 @@ def held_out(data: Data, n_valid: int) -> Data:
         y_train=data.y_train[:n],
         x_test=data.x_train[n:],
         y_test=data.y_train[n:],
-        provenance={**data.provenance, "n_train": n, "n_test": n_valid, "test": "held out of the training images"},
+        provenance={
+            **data.provenance_without_positions(),
+            "n_train": n,
+            "n_test": n_valid,
+            "test": "held out of the training images",
+        },
     )

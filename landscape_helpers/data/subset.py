@@ -30,7 +30,7 @@ def first_classes(data: Data, count: int) -> Data:
         y_test=data.y_test[test],
         classes=data.classes[: int(count)],
         provenance={
-            **data.provenance,
+            **data.provenance_without_positions(),
             "classes": f"first {count} of {data.n_classes}",
             "n_train": int(train.sum()),
             "n_test": int(test.sum()),
