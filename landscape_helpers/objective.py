@@ -28,7 +28,7 @@ from .objective_checks.isolation import check_unwritten, copy_of, undisturbed, v
 from .objective_checks.trial import check_evaluation
 from .padding import padding_rows
 from .predictions import right_predictions
-from .twice_differentiable import TwiceDifferentiable, replace_weight_norm
+from .twice_differentiable import TwiceDifferentiable, check_graph, replace_weight_norm
 
 
 @dataclass
@@ -235,7 +235,7 @@ class Objective:
         result = torch.zeros(self.parameters, columns.shape[1], dtype=self.dtype, device=self.device)
         with TwiceDifferentiable(), torch.enable_grad():
             for w, x, y in self.weighted():
-                value = w * self.loss_function(self.model(x), y)
+                value = check_graph(w * self.loss_function(self.model(x), y))
                 gradient = _flatten(
                     torch.autograd.grad(value, self.weights, create_graph=True, allow_unused=True), self.weights
                 )

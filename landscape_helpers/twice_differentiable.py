@@ -12,6 +12,7 @@ from types import TracebackType
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import parametrizations
 from torch.nn.utils.parametrize import ParametrizationList
@@ -20,6 +21,8 @@ from torch.nn.utils.parametrize import ParametrizationList
 _NOT_IMPLEMENTED = re.compile(r"derivative for '?(?:\w+::)?(\w+)'? is not implemented")
 _COMPILED = re.compile("double backward|donated buffers")
 _ONCE = "once_differentiable"
+# What the decorator puts in the place of a function's own backward.
+_ONCE_CODE = once_differentiable(lambda ctx: ctx).__code__
 
 
 class WeightNorm(nn.Module):
@@ -97,6 +100,28 @@ class TwiceDifferentiable(SecondDerivatives):
         # Told of no exception: it has only settings to put back, and would raise the error a second time.
         self._attention.__exit__(None, None, None)
         super().__exit__(kind, error, trace)
+
+
+def check_graph(value: torch.Tensor) -> torch.Tensor:
+    """``value`` as it is, to be differentiated twice: inside :class:`TwiceDifferentiable`, which tells the error.
+
+    Where PyTorch differentiates a function marked ``once_differentiable`` a second time, it raises only if it comes
+    across the function. Asked for derivatives by given weights it goes round it, and takes for zero what is behind it.
+
+    Raises:
+        RuntimeError: there is such a function in the graph of the value.
+    """
+    seen, waiting = set(), [value.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        backward = getattr(getattr(node, "_forward_cls", None), "backward", None)
+        if getattr(backward, "__code__", None) is _ONCE_CODE:
+            raise RuntimeError(f"{node.name()} is marked {_ONCE}")
+        waiting += [before for before, _ in node.next_functions]
+    return value
 
 
 def _told(message: str) -> str | None:

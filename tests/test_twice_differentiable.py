@@ -202,6 +202,22 @@ class Through(nn.Module):
         return self.function(x)
 
 
+class Once(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        return x**2
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+        return 2 * ctx.saved_tensors[0] * gradient
+
+
+def squared_once(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return Once.apply(outputs - y[:, None]).mean()
+
+
 COMPILED_TANH = torch.compile(torch.tanh, backend="aot_eager")
 WITHOUT = {
     "embedding_bag": (Bag, {}, "no second derivative of embedding_bag .* replace the layer"),
@@ -209,6 +225,9 @@ WITHOUT = {
     "hardsigmoid": (lambda: flat(nn.Hardsigmoid()), {}, "no second derivative of hardsigmoid "),
     "loss": (flat, {"loss": nn.MultiMarginLoss()}, "no second derivative of multi_margin_loss .*the loss"),
     "compiled": (lambda: flat(Through(COMPILED_TANH)), {}, "no second derivative of a function compiled by torch.comp"),
+    "once": (lambda: flat(Through(Once.apply)), {}, "no second derivative of an autograd.Function marked once_diff"),
+    "once inside": (lambda: flat(Through(Once.apply), nn.Linear(CLASSES, CLASSES)), {}, "Function marked once_diff"),
+    "once in the loss": (flat, {"loss": squared_once}, "no second derivative of an autograd.Function marked once_diff"),
 }
 
 
