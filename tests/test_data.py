@@ -102,6 +102,7 @@ def test_pooled_is_the_mean_over_squares():
         np.testing.assert_array_equal(small.numpy(), expected)
     assert pooled.input_shape == (1, 4, 4) and pooled.provenance["pooled"] == 2
     assert "pooled" not in data.provenance and torch.equal(pooled.y_train, data.y_train)
+    assert torch.equal(data.pooled(1).x_train, data.x_train.float())
     again = pooled.pooled(2)
     assert again.provenance["pooled"] == 4 and torch.equal(again.x_train, data.pooled(4).x_train)
 
