@@ -55,7 +55,8 @@ def test_without_shortcuts_the_parameters_stay():
 def test_other_depths_and_options_are_refused():
     from landscape_helpers.models.cifar_residual import cifar_resnet
 
-    with pytest.raises(ValueError, match="6 n \\+ 2, such as 8, 20 or 32, got 21"):
-        cifar_resnet(10, CIFAR, depth=21)
+    for depth in (2, 21, -4):
+        with pytest.raises(ValueError, match=f"6 n \\+ 2, such as 8, 20 or 32, got {depth}"):
+            cifar_resnet(10, CIFAR, depth=depth)
     with pytest.raises(ValueError, match="'skip' of model 'resnet20' must be True or False, got 'no'"):
         build_model("resnet20", 10, CIFAR, skip="no")
