@@ -138,7 +138,8 @@ def part_difference(stored: xarray.Dataset, fresh: xarray.Dataset, repeats: Mapp
             return f"{name} has shape {b.shape} where {a.shape} is stored"
         scale = np.abs(a[np.isfinite(a)]).max(initial=0.0)
         # Relative to the largest value of the series: a curve's smallest losses are differences of larger ones.
-        equal = (np.abs(a - b) <= tolerance * scale) | (a == b) | (np.isnan(a) & np.isnan(b))
+        with np.errstate(invalid="ignore"):  # both infinite, which the second term finds
+            equal = (np.abs(a - b) <= tolerance * scale) | (a == b) | (np.isnan(a) & np.isnan(b))
         if not equal.all():
             at = tuple(int(i) for i in np.argwhere(~equal)[0])
             return f"{name} at {at} is {b[at]:.9g}, was {a[at]:.9g}"

@@ -287,6 +287,16 @@ class TestVerify:
         assert "30 steps stored, of which 10 come out" in verify.first_difference(long, short)
         assert verify.first_difference(short, short) == ""
 
+    def test_a_part_may_differ_by_its_tolerance_relative_to_its_largest_value(self) -> None:
+        stored = xarray.Dataset({"loss": ("at", [1e3, 1e-3, np.inf, -np.inf, np.nan, 7.0])})
+        fresh = xarray.Dataset({"loss": ("at", [1e3, 2e-3, np.inf, -np.inf, np.nan])})
+        assert verify.part_difference(stored, fresh, {"loss": 1.1e-6}) == ""
+        assert verify.part_difference(stored, fresh, {"loss": 0.9e-6}) == "loss at (1,) is 0.002, was 0.001"
+        for at in (2, 4):
+            other = fresh.copy(deep=True)
+            other["loss"][at] = 1.0
+            assert verify.part_difference(stored, other, {"loss": 1.1e-6}).startswith(f"loss at ({at},) is 1, was ")
+
     def test_a_part_of_another_layout_differs(self) -> None:
         """A result of earlier code may lack what the present one records, or hold it along other dimensions."""
         stored = xarray.Dataset({"loss": (("curve", "at"), np.ones((3, 2))), "noise": ("curve", np.ones(3))})
