@@ -98,6 +98,8 @@ def test_a_mean_over_batches_of_equal_size_is_the_full_gradient():
     batches = MiniBatches(objective, 10)
     pieces = [batches.gradient(objective.theta, b) for b in batches.epoch(1)]
     assert torch.allclose(sum(g for _, g in pieces) / 4, objective.gradient(objective.theta), rtol=1e-12)
+    out = torch.ones_like(objective.theta)
+    assert batches.gradient(objective.theta, next(batches.epoch(1)), out)[1] is out and torch.equal(out, pieces[0][1])
     assert np.isclose(sum(loss for loss, _ in pieces) / 4, objective.loss(objective.theta), rtol=1e-12)
 
 
