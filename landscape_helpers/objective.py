@@ -91,8 +91,8 @@ class Objective:
         dtype: floating type of parameters and inputs; default: the model's.
 
     Instruments that evaluate the network in their own way find it in ``model`` (the private copy), ``weights`` (its
-    parameters in the order of theta), ``loss_function``, :meth:`weighted`, :meth:`samples`, :meth:`move` and
-    :meth:`views`.
+    parameters in the order of theta), ``padding`` (the place of a weight among these and its padding row, for each),
+    ``loss_function``, :meth:`weighted`, :meth:`samples`, :meth:`move` and :meth:`views`.
 
     Raises:
         TypeError: a model that is no module, x or y that is not one tensor, a loss that cannot be called.
@@ -132,7 +132,7 @@ class Objective:
         self.parameters = sum(p.numel() for p in self.weights)
         self._flat = torch.cat([p.detach().reshape(-1) for p in self.weights])
         self._theta = self._flat.clone()
-        self._padding: list[tuple[int, int]] = []
+        self.padding: list[tuple[int, int]] = []
         self._attach()
 
         given, x, y = (x, y), x.detach(), y.detach()
@@ -150,7 +150,7 @@ class Objective:
         self.loss_function = check_evaluation(self.model, loss_function, self._batches, y, isinstance(loss, str))
         with undisturbed(self.model, self.device):
             x, y = self._batches[0]
-            self._padding = padding_rows(self.model, self.weights, lambda: self.loss_function(self.model(x), y))
+            self.padding = padding_rows(self.model, self.weights, lambda: self.loss_function(self.model(x), y))
         self._attach()
 
     def _attach(self) -> None:
@@ -158,7 +158,7 @@ class Objective:
         views = self.views(self._flat)
         for weight, view in zip(self.weights, views, strict=True):
             weight.data = view
-        self._fixed = [(views[place][row], views[place][row].clone()) for place, row in self._padding]
+        self._fixed = [(views[place][row], views[place][row].clone()) for place, row in self.padding]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Copies and unpickled objectives: there the parameters have memory of their own, which no move would reach."""

@@ -12,7 +12,9 @@ from torch.nn import functional as F
 from landscape_helpers import directions, slices
 from landscape_helpers.accuracy import accuracy_on
 from landscape_helpers.curvature import HessianAt
+from landscape_helpers.identity import objective_digest
 from landscape_helpers.objective import Objective
+from landscape_helpers.weights import theta_of
 
 TOKENS, WIDTH, CLASSES = 7, 3, 4
 
@@ -113,6 +115,21 @@ def with_weights(theta: torch.Tensor) -> Reader:
     model = reader().double()
     nn.utils.vector_to_parameters(theta, model.parameters())
     return model
+
+
+def test_another_padding_is_another_function():
+    """Weights of a model with other padding are refused, and so is a checkpoint of its training."""
+    objective, other = objective_of(reader()), reader().double()
+    with torch.no_grad():
+        other.table.weight[1] += 1
+    theta = theta_of(objective, other)
+    assert objective.loss(theta) == objective_of(other).loss(theta)
+    assert objective_digest(objective_of(other)).tolist() == objective_digest(objective).tolist()
+    with torch.no_grad():
+        other.table.weight[0] += 1
+    with pytest.raises(ValueError, match=r"row 0 of 'table.weight', which stands for padding.* other values"):
+        theta_of(objective, other)
+    assert objective_digest(objective_of(other)).tolist() != objective_digest(objective).tolist()
 
 
 def test_rows_that_are_trained_all_the_same_are_free():
