@@ -47,14 +47,14 @@ def load_theta(objective: Objective, theta: torch.Tensor, model: nn.Module) -> N
     where something is refused, and nothing but the parameters at all.
 
     Raises:
-        TypeError: theta that is no tensor, or weights that are no module.
+        TypeError: theta that is no tensor, or a model that is no module.
         ValueError: theta of the wrong length, what :func:`theta_of` refuses, or a parameter that the model shares and
             the objective's model does not, where theta has different values for its places.
     """
-    objective.check_vector(theta)
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a module, whose parameters are written, got {type(model).__name__}")
-    values = objective.views(theta.detach())
+    objective.move(theta)
+    values = [weight.detach() for weight in objective.weights]  # padding stays as it is
     pairs = [(p, v) for held, v in zip(_counterparts(objective, model), values, strict=True) for p in held]
     first: dict[int, torch.Tensor] = {}
     for parameter, value in pairs:
@@ -79,9 +79,9 @@ def state_dict_of(objective: Objective, theta: torch.Tensor) -> dict[str, torch.
         TypeError: theta that is no tensor.
         ValueError: theta of the wrong length.
     """
-    objective.check_vector(theta)
+    objective.move(theta)
     names = [name for name, _ in trainable_parameters(objective.model)]
-    return {name: value.clone() for name, value in zip(names, objective.views(theta.detach()), strict=True)}
+    return {name: weight.detach().clone() for name, weight in zip(names, objective.weights, strict=True)}
 
 
 def _counterparts(objective: Objective, weights: Any) -> list[list[torch.Tensor]]:

@@ -14,7 +14,7 @@ from landscape_helpers.accuracy import accuracy_on
 from landscape_helpers.curvature import HessianAt
 from landscape_helpers.identity import objective_digest
 from landscape_helpers.objective import Objective
-from landscape_helpers.weights import theta_of
+from landscape_helpers.weights import load_theta, state_dict_of, theta_of
 
 TOKENS, WIDTH, CLASSES = 7, 3, 4
 
@@ -130,6 +130,17 @@ def test_another_padding_is_another_function():
     with pytest.raises(ValueError, match=r"row 0 of 'table.weight', which stands for padding.* other values"):
         theta_of(objective, other)
     assert objective_digest(objective_of(other)).tolist() != objective_digest(objective).tolist()
+
+
+def test_a_model_at_theta_has_the_objectives_padding():
+    objective = objective_of(reader())
+    theta = moved(objective)
+    loaded, from_state = reader().double(), reader().double()
+    load_theta(objective, theta, loaded)
+    from_state.load_state_dict(state_dict_of(objective, theta))
+    for model in (loaded, from_state):
+        other = objective_of(model)
+        assert other.loss(other.theta) == objective.loss(theta) and (model.table.weight[0] == 0.5).all()
 
 
 def test_rows_that_are_trained_all_the_same_are_free():
