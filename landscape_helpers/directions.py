@@ -52,7 +52,7 @@ def gaussian(
     """
     _check_options(normalize, one_dimensional)
     generator = torch.Generator().manual_seed(seed)
-    direction = torch.randn(objective.parameters, generator=generator, dtype=torch.float64)
+    direction = objective.keep_padding(torch.randn(objective.parameters, generator=generator, dtype=torch.float64))
     return normalise(objective, theta, direction, normalize, one_dimensional)
 
 

@@ -55,8 +55,8 @@ def objective_digest(objective: Objective) -> np.ndarray:
     """32 bytes that identify what an objective computes: its samples in order, its loss, and its model's make.
 
     The loss is known by its name, its code and what it holds: class weights, settings of a loss module, defaults,
-    variables that it encloses; global variables that it reads are not looked at. The parameters in theta do not count
-    but for padding rows, nor do buffers, which a forward pass may move, nor how the samples are cut into micro-batches.
+    variables that it encloses; global variables that it reads are not looked at. The parameters in theta do not count,
+    nor do buffers, which a forward pass may move, nor how the samples are cut into micro-batches.
     """
     digest = hashlib.sha256()
     digest.update(ADDRESS.sub("", repr(objective.model)).encode())
@@ -64,8 +64,6 @@ def objective_digest(objective: Objective) -> np.ndarray:
         if not parameter.requires_grad:
             digest.update(name.encode())
             update(digest, parameter)
-    for place, row in objective.padding:
-        update(digest, objective.weights[place][row])
     for part in _described(objective.loss_function):
         if isinstance(part, torch.Tensor):
             update(digest, part)

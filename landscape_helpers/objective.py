@@ -66,8 +66,9 @@ class Objective:
 
     Args:
         model: any ``torch.nn.Module``; theta holds its parameters that require a gradient, flattened in the order of
-            ``named_parameters()``, shared parameters once. An embedding's row for ``padding_idx``, which PyTorch does
-            not train, has its place in theta, but the loss does not depend on it.
+            ``named_parameters()``, shared parameters once. An embedding's row for ``padding_idx``, from which PyTorch
+            keeps the gradient, has its place in theta: derivatives are zero there, and random directions and noise
+            leave it as it is (:meth:`keep_padding`).
         x: inputs (n, ...), one tensor, handed to the model in slices along the first axis.
         y: targets (n, ...), one tensor.
         loss: ``"cross_entropy"`` (y: class indices or probabilities), ``"mse"`` (y: of the shape of the outputs), or a
@@ -91,8 +92,8 @@ class Objective:
         dtype: floating type of parameters and inputs; default: the model's.
 
     Instruments that evaluate the network in their own way find it in ``model`` (the private copy), ``weights`` (its
-    parameters in the order of theta), ``padding`` (the place of a weight among these and its padding row, for each),
-    ``loss_function``, :meth:`weighted`, :meth:`samples`, :meth:`move` and :meth:`views`.
+    parameters in the order of theta), ``loss_function``, :meth:`weighted`, :meth:`samples`, :meth:`move` and
+    :meth:`views`.
 
     Raises:
         TypeError: a model that is no module, x or y that is not one tensor, a loss that cannot be called.
@@ -132,7 +133,6 @@ class Objective:
         self.parameters = sum(p.numel() for p in self.weights)
         self._flat = torch.cat([p.detach().reshape(-1) for p in self.weights])
         self._theta = self._flat.clone()
-        self.padding: list[tuple[int, int]] = []
         self._attach()
 
         given, x, y = (x, y), x.detach(), y.detach()
@@ -151,14 +151,11 @@ class Objective:
         with undisturbed(self.model, self.device):
             x, y = self._batches[0]
             self.padding = padding_rows(self.model, self.weights, lambda: self.loss_function(self.model(x), y))
-        self._attach()
 
     def _attach(self) -> None:
         """Make the parameters views of one flat vector: moving to a new theta is one copy."""
-        views = self.views(self._flat)
-        for weight, view in zip(self.weights, views, strict=True):
+        for weight, view in zip(self.weights, self.views(self._flat), strict=True):
             weight.data = view
-        self._fixed = [(views[place][row], views[place][row].clone()) for place, row in self.padding]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Copies and unpickled objectives: there the parameters have memory of their own, which no move would reach."""
@@ -300,11 +297,16 @@ class Objective:
         return [piece.view(p.shape) for piece, p in zip(pieces, self.weights, strict=True)]
 
     def move(self, theta: torch.Tensor) -> None:
-        """Put the private model at theta (P,), but for padding rows."""
+        """Put the private model at theta (P,)."""
         self.check_vector(theta)
         self._flat.copy_(theta.detach())
-        for row, value in self._fixed:
-            row.copy_(value)
+
+    def keep_padding(self, direction: torch.Tensor) -> torch.Tensor:
+        """``direction`` (P,) with zeros, set in place, for padding rows of embeddings, which no gradient moves."""
+        views = self.views(direction)
+        for place, row in self.padding:
+            views[place][row] = 0
+        return direction
 
     def check_vector(self, vector: torch.Tensor, name: str = "theta") -> None:
         """Refuse, by its name, what is no tensor of shape (P,).

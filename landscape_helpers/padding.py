@@ -1,4 +1,4 @@
-"""Rows of embeddings that stand for padding: in theta by their place, in no training, and so in no landscape."""
+"""Rows of embeddings that stand for padding: in theta by their place, and moved by no gradient."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ def padding_rows(
 ) -> list[tuple[int, int]]:
     """(place among ``weights``, row) of every padding row to which the loss sends no gradient.
 
-    An embedding with ``padding_idx`` keeps the gradient from that row of its weight, while its outputs depend on it. As
-    a function of theta with that row free, the loss would have another gradient than the one that is computed. A weight
-    that does other work as well, such as that of an output layer, gets a gradient there by this other way. Where one
-    batch shows it the row is free, and its gradient is what PyTorch trains with: the part by the other way.
+    PyTorch keeps the gradient of an embedding with ``padding_idx`` from that row of its weight, while the loss depends
+    on it: the gradient is that along all other coordinates. A weight that does other work as well, such as that of an
+    output layer, gets a gradient there by this other way, and where one batch shows it, is trained there.
 
     Args:
         model: whose modules are looked at.

@@ -12,7 +12,6 @@ from .layers import trainable_parameters
 from .objective import Objective
 from .objective_checks.isolation import COMPILED
 
-REMEDY = "make the objective of the model that these weights belong to"
 ROUNDING = 4  # units of the last digit of the largest number
 WRAPPER = "module"  # where data-parallel wrappers and averaged copies keep a model
 
@@ -54,7 +53,7 @@ def load_theta(objective: Objective, theta: torch.Tensor, model: nn.Module) -> N
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a module, whose parameters are written, got {type(model).__name__}")
     objective.move(theta)
-    values = [weight.detach() for weight in objective.weights]  # padding stays as it is
+    values = [weight.detach() for weight in objective.weights]
     pairs = [(p, v) for held, v in zip(_counterparts(objective, model), values, strict=True) for p in held]
     first: dict[int, torch.Tensor] = {}
     for parameter, value in pairs:
@@ -95,13 +94,6 @@ def _counterparts(objective: Objective, weights: Any) -> list[list[torch.Tensor]
     modules = dict(model.named_modules(remove_duplicate=False))
     _check_fixed(model, modules, found)
     counterparts = [_values(names, parameter, found) for names, parameter in trainable]
-    for place, row in objective.padding:
-        (names, parameter), held = trainable[place], counterparts[place]
-        if not all(_equal(value[row], parameter[row]) for value in held):
-            raise ValueError(
-                f"row {row} of {names[0]!r}, which stands for padding and does not train, has other values in the "
-                f"weights given: {REMEDY}"
-            )
     _check_room(modules, found)
     return counterparts
 
@@ -164,18 +156,19 @@ def _values(names: Sequence[str], parameter: nn.Parameter, found: Mapping[str, t
 
 def _check_fixed(model: nn.Module, modules: Mapping[str, nn.Module], found: Mapping[str, torch.Tensor]) -> None:
     """Refuse weights that differ in what is no part of theta, and would be evaluated with the objective's own."""
+    remedy = "make the objective of the model that these weights belong to"
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad and name in found and not _equal(found[name], parameter):
             raise ValueError(
                 f"{name!r} does not train in the objective's model and has other values in the weights given: "
-                f"{REMEDY}; for a part that is frozen at first and trains later, make it while all of it trains"
+                f"{remedy}; for a part that is frozen at first and trains later, make it while all of it trains"
             )
     for name, buffer in model.named_buffers():
         norm = isinstance(modules[name.rpartition(".")[0]], nn.modules.batchnorm._BatchNorm)
         if buffer.is_floating_point() and not norm and name in found and not _equal(found[name], buffer):
             raise ValueError(
                 f"the buffer {name!r}, which is no part of theta, has other values in the weights given than in the "
-                f"objective's model: {REMEDY}; or, where it is to keep its own, give the parameters alone, "
+                f"objective's model: {remedy}; or, where it is to keep its own, give the parameters alone, "
                 "dict(model.named_parameters())"
             )
 

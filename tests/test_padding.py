@@ -1,4 +1,4 @@
-"""Padding rows of embeddings: the loss is constant along them, and all its derivatives are those of that function."""
+"""Padding rows of embeddings: theta holds them, no gradient moves them, and neither do random directions and noise."""
 
 import copy
 import pickle
@@ -9,12 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from landscape_helpers import directions, slices
-from landscape_helpers.accuracy import accuracy_on
-from landscape_helpers.curvature import HessianAt
-from landscape_helpers.identity import objective_digest
+from landscape_helpers import directions
+from landscape_helpers.curvature import HessianAt, loss_change
+from landscape_helpers.descent import IsotropicNoise, sgd
 from landscape_helpers.objective import Objective
-from landscape_helpers.weights import load_theta, state_dict_of, theta_of
+from landscape_helpers.weights import load_theta, theta_of
 
 TOKENS, WIDTH, CLASSES = 7, 3, 4
 
@@ -61,10 +60,9 @@ def moved(objective: Objective) -> torch.Tensor:
     return objective.theta + torch.randn(objective.parameters, generator=generator, dtype=torch.float64)
 
 
-def central_gradient(objective: Objective, theta: torch.Tensor) -> torch.Tensor:
-    units = 1e-6 * torch.eye(objective.parameters, dtype=torch.float64)
-    slopes = [(objective.loss(theta + u) - objective.loss(theta - u)) / 2e-6 for u in units]
-    return torch.tensor(slopes, dtype=torch.float64)
+def padded(objective: Objective) -> torch.Tensor:
+    """Where the padding row stands in theta (P,): the table comes first."""
+    return torch.arange(objective.parameters) < WIDTH
 
 
 def bag() -> nn.Module:
@@ -73,74 +71,51 @@ def bag() -> nn.Module:
     return nn.Sequential(table, nn.Tanh(), nn.Linear(WIDTH, CLASSES))
 
 
-def spare() -> Reader:
-    model = reader()
-    model.spare = nn.Embedding(TOKENS, 2, padding_idx=1)  # the loss does not depend on it
-    return model
-
-
-@pytest.mark.parametrize("make", [reader, lambda: reader(2), lambda: reader(None), bag, spare])
-def test_the_gradient_is_that_of_the_loss(make):
-    """By finite differences in all directions, padding included."""
+@pytest.mark.parametrize("make", [reader, bag])
+def test_derivatives_are_those_along_all_other_coordinates(make):
     objective = objective_of(make())
-    theta = moved(objective)
-    torch.testing.assert_close(objective.gradient(theta), central_gradient(objective, theta), atol=1e-8, rtol=1e-6)
-
-
-def test_the_hessian_is_that_of_the_loss():
-    objective = objective_of(reader())
-    theta = moved(objective)
-    eye = torch.eye(objective.parameters, dtype=torch.float64)
-    differences = [(objective.gradient(theta + h) - objective.gradient(theta - h)) / 2e-6 for h in 1e-6 * eye]
+    theta, rest = moved(objective), ~padded(objective)
+    gradient, eye = objective.gradient(theta), torch.eye(objective.parameters, dtype=torch.float64)
+    slopes = [(objective.loss(theta + h) - objective.loss(theta - h)) / 2e-6 for h in 1e-6 * eye]
+    torch.testing.assert_close(gradient, torch.tensor(slopes, dtype=torch.float64) * rest, atol=1e-8, rtol=1e-6)
+    if make is bag:
+        return  # PyTorch has no second derivative of it
+    bends = [(objective.gradient(theta + h) - objective.gradient(theta - h)) / 2e-6 for h in 1e-6 * eye]
     with HessianAt(objective, theta) as hessian:
-        torch.testing.assert_close(hessian.product(eye), torch.stack(differences, 1), atol=1e-8, rtol=1e-6)
-    torch.testing.assert_close(objective.hvp(theta, eye), torch.stack(differences, 1), atol=1e-8, rtol=1e-6)
+        product = hessian.product(eye)
+    torch.testing.assert_close(product[rest][:, rest], torch.stack(bends, 1)[rest][:, rest], atol=1e-8, rtol=1e-6)
+    assert not product[~rest].any() and not product[:, ~rest].any()
 
 
-def test_a_slice_leaves_padding_where_it_is():
+@pytest.mark.parametrize("normalize", ["filter", "layer", "model", None])
+def test_random_directions_leave_padding_where_it_is(normalize):
     objective = objective_of(reader())
-    theta, at = objective.theta, np.linspace(-1, 1, 5)
-    direction = directions.gaussian(objective, theta, 0, normalize=None)
-    still = direction.clone()
-    still[:WIDTH] = 0
-    assert direction[:WIDTH].any()
-    curve = slices.line(objective, theta, direction, at)
-    expected = [objective_of(with_weights(theta + step * still)).loss(theta + step * still) for step in at]
-    np.testing.assert_allclose(curve, expected, rtol=1e-12)
-    x, y = objective.samples()
-    assert accuracy_on(objective, theta + direction, x, y) == objective.accuracy(theta + direction)
+    direction = directions.gaussian(objective, objective.theta, 0, normalize=normalize)
+    assert ((direction == 0) == padded(objective)).all()
+    free = directions.gaussian(objective_of(reader(None)), objective.theta, 0, normalize=None)
+    if normalize is None:
+        assert torch.equal(direction[WIDTH:], free[WIDTH:]) and free[:WIDTH].all()
 
 
-def with_weights(theta: torch.Tensor) -> Reader:
-    model = reader().double()
-    nn.utils.vector_to_parameters(theta, model.parameters())
-    return model
+def test_noise_leaves_padding_where_it_is():
+    objective = objective_of(reader())
+    theta, still = moved(objective), padded(objective)
+    run = sgd(objective, theta, 0.1, steps=3, batch_size=None, noise=IsotropicNoise(1.0))
+    assert torch.equal(run.theta[still], theta[still]) and (run.theta != theta)[~still].all()
+    found = loss_change(objective, theta, 0.5, [1e-4], draws=4, measure=True)
+    np.testing.assert_allclose(found.measured, found.second_order, rtol=1e-3)
 
 
-def test_another_padding_is_another_function():
-    """Weights of a model with other padding are refused, and so is a checkpoint of its training."""
+def test_theta_holds_padding():
+    """Weight decay moves what no gradient does: a model's own padding is evaluated, and comes back."""
     objective, other = objective_of(reader()), reader().double()
     with torch.no_grad():
-        other.table.weight[1] += 1
-    theta = theta_of(objective, other)
-    assert objective.loss(theta) == objective_of(other).loss(theta)
-    assert objective_digest(objective_of(other)).tolist() == objective_digest(objective).tolist()
-    with torch.no_grad():
         other.table.weight[0] += 1
-    with pytest.raises(ValueError, match=r"row 0 of 'table.weight', which stands for padding.* other values"):
-        theta_of(objective, other)
-    assert objective_digest(objective_of(other)).tolist() != objective_digest(objective).tolist()
-
-
-def test_a_model_at_theta_has_the_objectives_padding():
-    objective = objective_of(reader())
-    theta = moved(objective)
-    loaded, from_state = reader().double(), reader().double()
+    theta = theta_of(objective, other)
+    assert objective.loss(theta) == objective_of(other).loss(theta) != objective.loss(objective.theta)
+    loaded = reader().double()
     load_theta(objective, theta, loaded)
-    from_state.load_state_dict(state_dict_of(objective, theta))
-    for model in (loaded, from_state):
-        other = objective_of(model)
-        assert other.loss(other.theta) == objective.loss(theta) and (model.table.weight[0] == 0.5).all()
+    assert torch.equal(loaded.table.weight[0], other.table.weight[0])
 
 
 def test_rows_that_are_trained_all_the_same_are_free():
@@ -150,17 +125,17 @@ def test_rows_that_are_trained_all_the_same_are_free():
     tied.head.weight = tied.table.weight
     for model, free in ((reader(), False), (reader(None), True), (tied, True), (Speller(), True)):
         objective = objective_of(model)
-        theta = objective.theta
-        theta[:WIDTH] += 1
-        assert (objective.loss(theta) != objective.loss(objective.theta)) == free
+        assert bool(directions.gaussian(objective, objective.theta, normalize=None)[:WIDTH].all()) == free
+
+
+def test_any_row_may_be_the_padding():
+    for row in (3, TOKENS - 1, -1):
+        objective = objective_of(reader(row))
+        rows = directions.gaussian(objective, objective.theta, normalize=None)[: TOKENS * WIDTH].view(TOKENS, WIDTH)
+        assert [int(i) for i in (rows == 0).all(1).nonzero()] == [row % TOKENS]
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda objective: pickle.loads(pickle.dumps(objective))])
-def test_copies_keep_padding_where_it_is(duplicate):
-    objective = objective_of(reader())
-    theta = moved(objective)
-    before = objective.loss(theta)
-    other = duplicate(objective)
-    for one in (other, objective):
-        theta[:WIDTH] += 1
-        assert one.loss(theta) == before
+def test_copies_keep_padding(duplicate):
+    other = duplicate(objective_of(reader()))
+    assert not directions.gaussian(other, other.theta)[:WIDTH].any()

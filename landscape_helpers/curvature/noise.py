@@ -137,10 +137,8 @@ def loss_change(
     with HessianAt(objective, theta) as hessian:
         for first in range(0, draws, BLOCK):
             block = range(first, min(first + BLOCK, draws))
-            noise = torch.stack(
-                [torch.randn(objective.parameters, generator=generator, dtype=objective.dtype) for _ in block], 1
-            )
-            noise = sigma * noise.to(objective.device)
+            columns = [torch.randn(objective.parameters, generator=generator, dtype=objective.dtype) for _ in block]
+            noise = sigma * torch.stack([objective.keep_padding(column) for column in columns], 1).to(objective.device)
             products = hessian.product(noise)
             for j, m in enumerate(block):
                 epsilon, product = noise[:, j].double(), products[:, j].double()

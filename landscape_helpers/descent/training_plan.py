@@ -138,5 +138,5 @@ class Draws:
             loss, gradient = self._batches.gradient(theta, self._order[j])
             count = len(self._order[j])
         if self._plan.noise is not None:
-            gradient.add_(self._plan.noise.draw(step, gradient))
+            gradient.add_(self._objective.keep_padding(self._plan.noise.draw(step, gradient)))
         return loss, gradient, count
