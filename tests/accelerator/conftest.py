@@ -18,7 +18,8 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> torch.device:
     """``pretended:0``, which holds its tensors apart from the CPU's."""
     library, root = tmp_path_factory.mktemp("accelerator") / "pretended.so", Path(torch.__file__).parent
     headers = [f"-I{root / 'include'}", f"-I{root / 'include/torch/csrc/api/include'}"]
-    compiler = [os.environ.get("CXX", "c++"), "-std=c++20", "-O1", "-w", "-shared", "-fPIC"]
+    strings = f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}"  # as torch itself was compiled
+    compiler = [os.environ.get("CXX", "c++"), "-std=c++20", "-O1", "-w", "-shared", "-fPIC", strings]
     libraries = [f"-L{root / 'lib'}", "-ltorch_cpu", "-lc10"]
     subprocess.run([*compiler, *headers, SOURCE, "-o", library, *libraries], check=True)
     torch.ops.load_library(str(library))
