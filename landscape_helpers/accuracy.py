@@ -23,7 +23,7 @@ def accuracy_on(objective: Objective, theta: torch.Tensor, x: torch.Tensor, y: t
     leave them behind for evaluation. Networks without BatchNorm do not notice.
 
     Args:
-        objective: whose model and BatchNorm statistics are used; it stays as it is.
+        objective: whose model and BatchNorm statistics are used; they stay as they are.
         theta: the point (P,).
         x: inputs (n, ...); numbers where the objective's inputs are, which are taken in its floating type, and as they
             are, tokens for instance, where its are integers.

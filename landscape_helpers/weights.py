@@ -52,8 +52,8 @@ def load_theta(objective: Objective, theta: torch.Tensor, model: nn.Module) -> N
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a module, whose parameters are written, got {type(model).__name__}")
-    objective.move(theta)
-    values = [weight.detach() for weight in objective.weights]
+    objective.check_vector(theta)
+    values = objective.views(theta.detach())
     pairs = [(p, v) for held, v in zip(_counterparts(objective, model), values, strict=True) for p in held]
     first: dict[int, torch.Tensor] = {}
     for parameter, value in pairs:
@@ -78,9 +78,9 @@ def state_dict_of(objective: Objective, theta: torch.Tensor) -> dict[str, torch.
         TypeError: theta that is no tensor.
         ValueError: theta of the wrong length.
     """
-    objective.move(theta)
+    objective.check_vector(theta)
     names = [name for name, _ in trainable_parameters(objective.model)]
-    return {name: weight.detach().clone() for name, weight in zip(names, objective.weights, strict=True)}
+    return {name: value.clone() for name, value in zip(names, objective.views(theta.detach()), strict=True)}
 
 
 def _counterparts(objective: Objective, weights: Any) -> list[list[torch.Tensor]]:
@@ -192,11 +192,11 @@ def _equal(value: torch.Tensor, own: torch.Tensor) -> bool:
     a, b = value.to(own.device, short).double(), own.to(short).double()
     size = float(b.nan_to_num().abs().max()) if b.numel() else 0.0
     rounding = ROUNDING * torch.finfo(short).eps * size
-    return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=rounding, equal_nan=True)
+    return _same(a, b, rounding)
 
 
-def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
+def _same(a: torch.Tensor, b: torch.Tensor, within: float = 0.0) -> bool:
+    return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=within, equal_nan=True)
 
 
 def _some(found: Mapping[str, torch.Tensor]) -> str:
