@@ -162,11 +162,19 @@ def _compute(job: Any, store: Store, device: str, again: bool) -> int:
         print(f"\ninterrupted: {job} {kept}; the same command goes on from there", file=sys.stderr)
         raise SystemExit(130) from None
     except (RuntimeError, MemoryError, OSError) as error:
-        print(f"error: {job} failed: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {job} failed: {' '.join(str(error).split())}{_way_out(job, error)}", file=sys.stderr)
         return 1
     status = runner.status_of(path)
     print(f"written: {path}" + ("" if status == "completed" else f" ({status})"))
     return 0
+
+
+def _way_out(job: Any, error: Exception) -> str:
+    """What a run that does not fit the memory can be given less of."""
+    if not isinstance(error, MemoryError) and "out of memory" not in str(error):
+        return ""
+    smaller = [name for name in ("batch_size", "eval_batch", "spectrum_images", "n_eval") if job.spec.parameters.get(name)]
+    return f"; set {' or '.join(smaller)} lower with --set, or take another device" if smaller else ""
 
 
 def _announcement(jobs: Sequence[Any]) -> str:

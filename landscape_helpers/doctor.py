@@ -98,10 +98,18 @@ def _names(catalogue: Catalogue) -> list[str]:
 
 
 def _data_set(name: str) -> dict[str, Any]:
-    from .data import find_source
+    from .data import DataNotFoundError, check_dataset, find_source
+    from .data.layouts import layout
 
     if name == "digits":
         return {"found": "embedded in scikit-learn", "train_images": 1500}
+    try:
+        found = check_dataset(name)
+    except DataNotFoundError:
+        return {"found": None, "train_images": None}
+    if found is not None:
+        folder, _ = found
+        return {"found": str(folder), "train_images": sum(map(len, layout(folder).train.values()))}
     path = find_source(name)
     if path is None:
         return {"found": None, "train_images": None}

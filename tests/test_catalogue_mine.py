@@ -49,7 +49,7 @@ def test_the_paper_scale_is_the_papers_setting() -> None:
         "mlp-slices": ("cifar10", "mlp", 0.1, {}),
         "resnet-mining": ("cifar100", "resnet32", 0.1, {}),
         "resnet20-slices": ("cifar100", "resnet110", 0.1, {}),
-        "finetuned-slices": ("folder:cub", "torchvision:mobilenet_v2", 0.01, {}),
+        "finetuned-slices": ("folder:CUB_200_2011@224", "torchvision:mobilenet_v2", 0.01, {}),
         "noskip-slices": ("cifar10", "resnet56", 0.1, {"skip": False}),
         "noskip-deep-slices": ("cifar10", "resnet110", 0.1, {"skip": False}),
         "noskip-c100-slices": ("cifar100", "resnet56", 0.1, {"skip": False}),
@@ -162,8 +162,39 @@ class TestCost:
         # 6 x 8 x 8 x 128 + 128 x 10 multiply-accumulates, 1,500 images, 200 epochs.
         assert run_pflop(p, "landscape_slices") == pytest.approx(6 * (64 * 128 + 128 * 10) * 1500 * 200 / 1e15)
 
-    def test_what_is_not_ours_has_no_cost(self) -> None:
-        assert CATALOGUE.spec("finetuned-slices", "paper").pflop is None
+    @pytest.mark.parametrize(("run", "classes"), [("finetuned-slices", 200), ("resnext-slices", 1000)])
+    def test_networks_of_torchvision_cost_what_hooks_count(self, run: str, classes: int) -> None:
+        import torch
+
+        from landscape_helpers.models import build_model
+
+        p = CATALOGUE.spec(run, "paper").parameters
+        counted = 0
+
+        def count(module: torch.nn.Module, _: Any, output: torch.Tensor) -> None:
+            nonlocal counted
+            each = module.weight[0].numel() if isinstance(module, torch.nn.Conv2d) else module.in_features  # type: ignore[index]
+            counted += output.numel() * int(each)
+
+        with torch.device("meta"):
+            network = build_model(p["model"], classes, (3, 224, 224)).eval()
+            for module in network.modules():
+                if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
+                    module.register_forward_hook(count)
+            network(torch.zeros(1, 3, 224, 224))
+        assert forward_macs(p["model"], (3, 224, 224), classes) == counted
+
+    def test_other_sizes_and_options_of_torchvisions_networks_are_unknown(self) -> None:
+        name = "torchvision:mobilenet_v2"
+        assert forward_macs(name, (3, 32, 32), 10) is None
+        assert forward_macs(name, (3, 224, 224), 10, width_mult=0.5) is None
+
+    def test_a_network_that_is_not_trained_costs_no_training(self) -> None:
+        p = CATALOGUE.spec("resnext-slices", "paper").parameters
+        macs = forward_macs(p["model"], (3, 224, 224), 1000)
+        assert macs is not None
+        curves = 2 * 5  # conditions, draws
+        assert run_pflop(p, "landscape_slices") == pytest.approx(2 * macs * curves * 41 * 200 / 1e15)
 
 
 TWO_EXPERIMENTS = """

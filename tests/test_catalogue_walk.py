@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from catalogued import every_claim, figures_and_claims
 
-from landscape_helpers.catalogue import PROFILES, Run, load_catalogue, run_pflop
+from landscape_helpers.catalogue import PROFILES, Run, forward_macs, load_catalogue, run_pflop
 from landscape_helpers.catalogue.walk_cost import walk_work
 from landscape_helpers.runner import experiment, validate
 
@@ -152,6 +152,14 @@ class TestCost:
              "evaluate_every": 0}  # fmt: skip
         assert run_pflop(p, "walk") == pytest.approx(6 * (64 * 8 + 8 * 10) * 100 * 10 / 1e15)
 
+    def test_classes_that_are_left_out_cost_nothing(self) -> None:
+        p = CATALOGUE.spec("tiny-sgd", "paper").parameters
+        macs = forward_macs("vgg11_bn", (3, 64, 64), 200)
+        assert macs is not None and p["classes"] == 50
+        n, updates = 25_000, 40
+        passes = n * 11 * updates + (1 + updates // 250) * 2 * n
+        expected = macs * (6 * 100 * (updates + 1) + 2 * passes) / 1e15
+        assert run_pflop(p, "walk") == pytest.approx(expected)
+
     def test_what_is_unknown_has_no_cost(self) -> None:
-        assert CATALOGUE.spec("tiny-sgd", "paper").pflop is None
         assert CATALOGUE.spec("quadratic-bowl", "smoke").pflop is None

@@ -243,7 +243,7 @@ def test_a_path_is_a_folder_of_images(tmp_path, monkeypatch):
 def test_a_folder_called_cifar10_is_not_cifar10(tmp_path):
     image(tmp_path / "cifar10" / "train" / "cat" / "1.png")
     data = load_data(tmp_path / "cifar10")
-    assert data.input_shape == (3, 4, 6) and data.provenance["subset"] == "first in original order"
+    assert data.input_shape == (3, 4, 6) and data.provenance["subset"] == "first of each class in turn"
 
 
 @pytest.mark.parametrize("empty", [False, True])

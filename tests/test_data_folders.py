@@ -28,14 +28,16 @@ def test_a_folder_of_images(tmp_path):
     data = load_data(f"folder:{root}")
     assert data.classes == ("cat", "dog") and data.name == "pets" and data.input_shape == (3, 4, 6)
     colours = [x[:, 0, 0].tolist() for x in data.x_train]
-    assert colours == [[7, 8, 9], [77, 77, 77], [1, 2, 3], [4, 5, 6]]
-    assert data.y_train.tolist() == [0, 0, 1, 1] and data.y_test.tolist() == [1]
+    assert colours == [[7, 8, 9], [1, 2, 3], [77, 77, 77], [4, 5, 6]]  # the first of each class, then the second
+    assert data.y_train.tolist() == [0, 1, 0, 1] and data.y_test.tolist() == [1]
     assert (data.x_train == data.x_train[:, :, :1, :1]).all()
     assert str(tmp_path) not in str(data.provenance)
     for name in (root, str(root)):
         assert torch.equal(load_data(name).x_train, data.x_train)
     part = load_data(f"folder:{root}", n_train=3)
-    assert torch.equal(part.x_train, data.x_train[:3]) and part.provenance["sha256"] == data.provenance["sha256"]
+    assert torch.equal(part.x_train, data.x_train[:3]) and part.provenance["sha256"] != data.provenance["sha256"]
+    assert (part.provenance["n_train"], part.provenance["available_train"]) == (3, 4)
+    assert part.provenance["subset"] == "first of each class in turn"
     write_images(root, {"test/dog/1.bmp": (9, 9, 8)})
     assert load_data(f"folder:{root}").provenance["sha256"] != data.provenance["sha256"]
 
@@ -50,7 +52,7 @@ def test_a_folder_of_grey_images_has_one_channel(tmp_path):
 
 
 def test_the_checksum_of_a_folder_tells_classes_apart(tmp_path):
-    colours = ((1, 1, 1), (2, 2, 2), (3, 3, 3))
+    colours = ((1, 1, 1),) * 3
     for folder, middle in (("one", "a"), ("other", "b")):
         files = ("train/a/1.png", f"train/{middle}/2.png", "train/b/3.png")
         write_images(tmp_path / folder / "pets", dict(zip(files, colours, strict=True)))

@@ -27,6 +27,14 @@ DATA_SIZES: dict[str, tuple[tuple[int, int, int], int, int]] = {
     "svhn": ((3, 32, 32), 10, 73_257),
     "cifar10": ((3, 32, 32), 10, 50_000),
     "cifar100": ((3, 32, 32), 100, 50_000),
+    "folder:CUB_200_2011@224": ((3, 224, 224), 200, 5_994),
+    "folder:imagenet@224": ((3, 224, 224), 1000, 1_281_167),
+    "folder:tiny-imagenet-200": ((3, 64, 64), 200, 100_000),
+}
+# Of torchvision, on images of 224x224 pixels: the body, and the features that go into its last layer.
+TORCHVISION = {
+    "torchvision:mobilenet_v2": (299_494_272, 1280),
+    "torchvision:resnext101_32x8d": (16_411_967_488, 2048),
 }
 VGG = {"vgg11": (1, 1, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3)}
 CIFAR_RESNET = {f"resnet{depth}": (depth - 2) // 6 for depth in (8, 14, 20, 32, 56, 110)}
@@ -52,7 +60,7 @@ def run_pflop(parameters: Mapping[str, Any], experiment: str = "gradient_oscilla
     elif experiment in SINGULARITY:
         work = singularity_work(experiment, parameters, images, classes)
     elif experiment in WALK:
-        work = walk_work(experiment, parameters, images)
+        work = walk_work(experiment, parameters, images * (parameters.get("classes") or classes) // classes)
     else:
         # steps + 1 gradients: the last one is recorded too.
         work = Work(gradients=images * (parameters["steps"] + 1))
@@ -73,6 +81,9 @@ def forward_macs(model: str, shape: Shape, classes: int, **options: Any) -> int 
         return _cifar_resnet(shape, classes, CIFAR_RESNET[name], options.get("width", 16))
     if name in RESNET:
         return _resnet(shape, classes, RESNET[name], options.get("width", 64))
+    if name in TORCHVISION and shape == (3, 224, 224) and not options:
+        body, features = TORCHVISION[name]
+        return body + features * classes
     match name:
         case "softmax":
             return _mlp(shape, classes, ())

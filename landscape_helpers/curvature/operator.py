@@ -11,9 +11,10 @@ from ..objective import Objective
 from .graphs import GradientGraphs, free_memory
 from .linearised import Linearised
 
-# Share of the free memory that products at one point may hold on to, and the most they ask for unasked.
+# Share of the free memory that products at one point may hold on to, and the most they take unasked of main memory,
+# which other programs share. An accelerator's is there for this.
 MEMORY_SHARE = 0.5
-MOST_MEMORY = 8 * 2**30
+MOST_MAIN_MEMORY = 8 * 2**30
 
 
 class Products(Protocol):
@@ -50,8 +51,8 @@ class HessianAt:
     Args:
         objective: what to differentiate.
         theta: the point (P,); copied.
-        memory: bytes that may be held between products; by default half of what is free, at most 8 GiB. What does not
-            fit is computed anew at every product.
+        memory: bytes that may be held between products; by default half of what is free, of main memory at most 8 GiB.
+            What does not fit is computed anew at every product.
 
     Attributes:
         parameters: P, the side of the matrix.
@@ -70,7 +71,9 @@ class HessianAt:
         self.theta = theta.detach().to(objective.device, objective.dtype, copy=True)
         self.products = 0
         if memory is None:
-            memory = min(int(MEMORY_SHARE * free_memory(objective.device)), MOST_MEMORY)
+            memory = int(MEMORY_SHARE * free_memory(objective.device))
+            if objective.device.type == "cpu":
+                memory = min(memory, MOST_MAIN_MEMORY)
         self._products: Products = Linearised.of(objective, memory) or GradientGraphs(objective, memory)
         self._versions = self._current_versions()
 

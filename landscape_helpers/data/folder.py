@@ -1,53 +1,81 @@
-"""Reading a data set from folders of image files."""
+"""Reading a data set from a folder of image files."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import struct
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
-from .sources import DataNotFoundError, Source, Split, reason
+from .layouts import IMAGE_SUFFIXES, Files, check_folder, layout
+from .sources import DataNotFoundError, Source, Split, local_path, reason, search_path
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
 _GREY = {"1", "L", "LA"}  # Pillow's modes of one brightness; transparency is dropped
 _DEEP = ("I", "F")  # modes of more than 8 bits a pixel, which Pillow would cut off at 255
+_SIDE = re.compile(r"(.+)@(\d+)", re.DOTALL)
 
 
-def check_folder(folder: Path) -> Path:
-    """The folder as it is.
+def find_folder(given: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> tuple[Path, int | None]:
+    """The folder that a name stands for, and the side to which its images are cut.
+
+    Args:
+        given: ``PATH`` or, as text, ``PATH@SIDE``. A relative path is looked for in the working directory, then in
+            ``root`` or the :func:`.search_path`.
 
     Raises:
-        DataNotFoundError: it is not laid out for training images.
+        DataNotFoundError: no such folder, or one that is not laid out for training images.
+        ValueError: no path, or a side of 0.
     """
-    if not (folder / "train").is_dir():
-        raise DataNotFoundError(f"{folder} has no sub-folder train: expected train/CLASS/*.png and test/CLASS/*.png")
-    return folder
+    path = local_path(given, "an image folder")
+    side = None
+    if isinstance(given, str) and not path.is_dir() and (sized := _SIDE.fullmatch(given)):
+        path, side = local_path(sized[1], "an image folder"), int(sized[2])
+        if side < 1:
+            raise ValueError(f"the side of images must be at least 1 pixel, got {given!r}")
+    places = [path] if path.is_absolute() else [path, *(folder / path for folder in search_path(root))]
+    found = next((place for place in places if place.is_dir()), None)
+    if found is None:
+        raise DataNotFoundError(
+            f"image folder {path} not found: expected train/CLASS/*.png and the like at {' or '.join(map(str, places))}"
+        )
+    return check_folder(found), side
 
 
-def read_folder(folder: Path) -> Source:
-    """Images in ``folder/train/CLASS/*`` and ``folder/test/CLASS/*``, all of one size; classes in sorted order.
+def read_folder(
+    folder: Path, side: int | None = None, n_train: int | None = None, n_test: int | None = None
+) -> Source:
+    """The first images of each class in turn, from a folder of any :mod:`~landscape_helpers.data.layouts`.
 
-    Images have one channel if all of them are grey, else three. Folders whose name starts with a dot are left out.
+    In turn means the first image of every class, then the second of every class, so that any first part of the set
+    holds as many images of one class as of another, give or take one. Only those asked for are read.
+
+    Images have one channel if all of them are grey, else three.
+
+    Args:
+        side: images are scaled and cut about their centre to ``side`` x ``side`` pixels; as they are by default, when
+            all must have one size.
+        n_train, n_test: how many of each part; all by default.
 
     Raises:
         DataNotFoundError: no training images.
-        ValueError: a class without training images, images of several sizes, an unreadable image.
+        ValueError: a class without training images, images of several sizes, an unreadable image, fewer images than
+            are asked for.
     """
-    check_folder(folder)
-    files = {split: _files(folder / split) for split in ("train", "test")}
-    classes = tuple(files["train"])
-    if not any(files["train"].values()):
+    files = layout(check_folder(folder))
+    classes = tuple(files.train)
+    if not any(files.train.values()):
         raise DataNotFoundError(f"{folder}/train holds no images in class folders: expected train/CLASS/*.png")
-    untrained = [name for name, paths in files["test"].items() if paths and not files["train"].get(name)]
+    untrained = [name for name, paths in files.test.items() if paths and not files.train.get(name)]
     if untrained:
         raise ValueError(
             f"{folder}/test holds images of {', '.join(untrained)}, but train has none: expected the same class "
             "folders in train and test"
         )
-    empty = [name for name, paths in files["train"].items() if not paths]
+    empty = [name for name, paths in files.train.items() if not paths]
     if empty:
         # Each class folder is an output of the network; one that is never trained would pass unnoticed.
         raise ValueError(
@@ -57,19 +85,24 @@ def read_folder(folder: Path) -> Source:
     digest = hashlib.sha256()
     images: dict[str, list[np.ndarray]] = {"train": [], "test": []}
     labels: dict[str, list[int]] = {"train": [], "test": []}
-    for split, held in files.items():
-        for label, name in enumerate(classes):
-            for path in held.get(name, []):
-                digest.update(f"{split}/{name}/{path.name}\0".encode() + path.read_bytes())
-                images[split].append(_read(path))
-                labels[split].append(label)
+    available: dict[str, int] = {}
+    for split, held, count in (("train", files.train, n_train), ("test", files.test, n_test)):
+        turns = _in_turn(held, classes)
+        available[split] = len(turns)
+        for label, path in turns[:count]:
+            digest.update(f"{split}/{classes[label]}/{path.name}\0".encode() + path.read_bytes())
+            images[split].append(_read(path, side))
+            labels[split].append(label)
     every = images["train"] + images["test"]
     if not all(image.ndim == 2 for image in every):
         images = {split: [_coloured(image) for image in held] for split, held in images.items()}
         every = images["train"] + images["test"]
     sizes = {image.shape for image in every}
     if len(sizes) > 1:
-        raise ValueError(f"{folder}: images must all have one size, got {sorted(sizes)}: resize them first")
+        raise ValueError(
+            f"{folder}: images must all have one size, got {sorted(sizes)[:4]}: name it as folder:PATH@SIDE to have "
+            "them scaled and cut to squares, or resize them first"
+        )
     shape = next(iter(sizes))
     train, test = (
         Split(
@@ -79,28 +112,34 @@ def read_folder(folder: Path) -> Source:
         )
         for split in ("train", "test")
     )
-    name = f"folder {folder.resolve().name}"
-    return Source(train, test, name, digest.hexdigest(), "names and contents of the image files", classes)
+    name = f"folder {folder.resolve().name}" + ("" if side is None else f", images cut to {side}x{side}")
+    return Source(
+        train,
+        test,
+        name,
+        digest.hexdigest(),
+        "names and contents of the image files read",
+        classes,
+        (available["train"], available["test"]),
+    )
 
 
-def _files(folder: Path) -> dict[str, list[Path]]:
-    """Image files of each class folder, both in sorted order."""
-    if not folder.is_dir():
-        return {}
-    classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    return {
-        one.name: sorted(p for p in one.glob("[!.]*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-        for one in classes
-    }
+def _in_turn(files: Files, classes: tuple[str, ...]) -> list[tuple[int, Path]]:
+    """(class, file): the first of every class, the second of every class, and so on."""
+    placed = [
+        (place, label, path) for label, name in enumerate(classes) for place, path in enumerate(files.get(name, []))
+    ]
+    return [(label, path) for _, label, path in sorted(placed)]
 
 
-def _read(path: Path) -> np.ndarray:
+def _read(path: Path, side: int | None) -> np.ndarray:
     """(H, W) of a grey image, (H, W, 3) of any other."""
     try:
         with Image.open(path) as image:
             if image.mode.startswith(_DEEP):
                 raise ValueError(f"more than 8 bits a pixel, mode {image.mode}")
-            return np.asarray(image.convert("L" if image.mode in _GREY else "RGB"))
+            plain = image.convert("L" if image.mode in _GREY else "RGB")
+            return np.asarray(plain if side is None else ImageOps.fit(plain, (side, side), Image.Resampling.BILINEAR))
     except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} is not a readable 8-bit image ({reason(error)})") from error
 

@@ -13,14 +13,13 @@ import torch
 
 from .classes import CLASSES, DATASETS, SHAPES, SIZES
 from .dataset import Data
-from .folder import check_folder, read_folder
+from .folder import find_folder, read_folder
 from .sources import (
     TORCHVISION_FILES,
     DataNotFoundError,
     Source,
     Split,
     find_source,
-    local_path,
     read_digits,
     read_npz,
     read_torchvision,
@@ -30,6 +29,7 @@ from .sources import (
 
 _ORDER = "first in original order"
 _FILE_ORDER = "first in the file's order, positions in the original set unknown"
+_IN_TURN = "first of each class in turn"
 _SUBSETS = {"digits": "first of a fixed shuffle", "cifar10": "first of each training batch in turn"}
 
 
@@ -43,12 +43,14 @@ def load_data(
 
     Args:
         name: "digits" (embedded), "mnist", "cifar10", "cifar100", "svhn", or a folder with images in ``train/CLASS/``
-            and ``test/CLASS/``, as "folder:PATH", a path object, or a string with a path separator.
+            and ``test/CLASS/`` or of another of the :mod:`~landscape_helpers.data.layouts`, as "folder:PATH", a path
+            object, or a string with a path separator. "folder:PATH@SIDE" scales images of any size and cuts them about
+            their centre to SIDE x SIDE pixels. A relative path is looked for here, then where other data sets are.
         n_train: training images; all by default. CIFAR-10's first n are taken in turn from its five training batches,
-            so that 5,000 images are the first 1,000 of each; digits are in a fixed shuffled order; other sets give
-            the first n in their original order. A part of a set without ``index_train`` gives the first n as they
-            stand in the file.
-        n_test: test images, the first n in original order (digits: of the shuffle).
+            so that 5,000 images are the first 1,000 of each, and a folder's in turn from its classes; digits are in a
+            fixed shuffled order; other sets give the first n in their original order. A part of a set without
+            ``index_train`` gives the first n as they stand in the file.
+        n_test: test images, the first n in original order (digits: of the shuffle; a folder: in turn).
         root: folder to look in; by default $LANDSCAPE_DATA, then the user's cache folder. ``NAME.npz`` is tried
             first, then torchvision's layout, then a download through torchvision into the last of these folders.
 
@@ -60,7 +62,7 @@ def load_data(
     for what, count in (("n_train", n_train), ("n_test", n_test)):
         if count is not None and (isinstance(count, bool) or not isinstance(count, Integral) or count < 1):
             raise ValueError(f"{what} must be a whole number, at least 1 image, or None for all, got {count!r}")
-    label, source = _read(name, root)
+    label, source = _read(name, root, n_train, n_test)
     classes = source.classes or CLASSES[label]
     known = label if source.classes is None else None
     shape, sizes = (SHAPES[known], SIZES[known]) if known else (None, (None, None))
@@ -68,8 +70,9 @@ def load_data(
         _checked(source.name, split, held, len(classes), shape, size)
         for split, held, size in (("training", source.train, sizes[0]), ("test", source.test, sizes[1]))
     )
-    train = _first(label, train, n_train, "training", known)
-    test = _first(label, test, n_test, "test", known)
+    available = source.available or (len(train.y), len(test.y))
+    train = _first(label, train, n_train, available[0], "training", known)
+    test = _first(label, test, n_test, available[1], "test", known)
     provenance = {
         "name": label,
         "source": source.name,
@@ -77,9 +80,9 @@ def load_data(
         "sha256_of": source.hashed,
         "n_train": len(train.y),
         "n_test": len(test.y),
-        "available_train": len(source.train.index),
-        "available_test": len(source.test.index),
-        "subset": _SUBSETS.get(known or "", _ORDER) if train.original else _FILE_ORDER,
+        "available_train": available[0],
+        "available_test": available[1],
+        "subset": _subset(known, train),
         "index_train": _positions(train),
         "index_test": _positions(test),
     }
@@ -87,8 +90,10 @@ def load_data(
     return Data(label, x_train, torch.from_numpy(train.y), x_test, torch.from_numpy(test.y), classes, provenance)
 
 
-def check_dataset(name: str | os.PathLike[str]) -> Path | None:
-    """The folder of images that ``name`` stands for; None where it is one of :data:`DATASETS`.
+def check_dataset(
+    name: str | os.PathLike[str], root: str | os.PathLike[str] | None = None
+) -> tuple[Path, int | None] | None:
+    """The folder of images that ``name`` stands for and their side; None where it is one of :data:`DATASETS`.
 
     Raises:
         DataNotFoundError: a folder that is not there, or not laid out for training images.
@@ -100,18 +105,21 @@ def check_dataset(name: str | os.PathLike[str]) -> Path | None:
     if isinstance(name, os.PathLike) or (
         isinstance(name, str) and (name.startswith("folder:") or any(s in name for s in separators))
     ):
-        given = name.removeprefix("folder:") if isinstance(name, str) else name
-        return check_folder(local_path(given, "an image folder"))
+        return find_folder(name.removeprefix("folder:") if isinstance(name, str) else name, root)
     raise ValueError(
-        f"unknown data set {name!r}: expected one of {', '.join(DATASETS)}, folder:PATH or a path to an image folder"
+        f"unknown data set {name!r}: expected one of {', '.join(DATASETS)}, folder:PATH, folder:PATH@SIDE or a path to "
+        "an image folder"
     )
 
 
-def _read(name: str | os.PathLike[str], root: str | os.PathLike[str] | None) -> tuple[str, Source]:
-    """The data set's short name and everything it holds."""
-    folder = check_dataset(name)
-    if folder is not None:
-        return folder.resolve().name, read_folder(folder)
+def _read(
+    name: str | os.PathLike[str], root: str | os.PathLike[str] | None, n_train: int | None, n_test: int | None
+) -> tuple[str, Source]:
+    """The data set's short name and everything it holds; of a folder, which may be large, what is asked for."""
+    found = check_dataset(name, root)
+    if found is not None:
+        folder, side = found
+        return folder.resolve().name, read_folder(folder, side, n_train, n_test)
     known = str(name)
     return known, read_digits() if known == "digits" else _find(known, root)
 
@@ -173,13 +181,20 @@ def _checked(
     return Split(x, y.astype(np.int64), index.astype(np.int64), held.original)
 
 
-def _first(label: str, held: Split, count: int | None, split: str, known: str | None) -> Split:
+def _subset(known: str | None, train: Split) -> str:
+    """Which images a part of the set holds, in words."""
+    if known is None:
+        return _IN_TURN
+    return _SUBSETS.get(known, _ORDER) if train.original else _FILE_ORDER
+
+
+def _first(label: str, held: Split, count: int | None, available: int, split: str, known: str | None) -> Split:
     """The first ``count`` images; CIFAR-10's batches are blocks of 10,000 originals and take turns."""
     index = held.index
     if split == "training" and not len(index):
         raise ValueError(f"{label} has no training images")
-    if count is not None and count > len(index):
-        raise ValueError(f"{label} has {len(index)} {split} images here, {count} were asked for")
+    if count is not None and count > available:
+        raise ValueError(f"{label} has {available} {split} images here, {count} were asked for")
     if known == "cifar10" and held.original:
         order = np.lexsort((index // 10_000, index % 10_000))
     else:  # digits are shuffled once and for all: see read_digits

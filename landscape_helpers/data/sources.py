@@ -58,7 +58,12 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A data set as it lies on disk, and which one that is: ``sha256`` of what ``hashed`` names."""
+    """A data set as it lies on disk, and which one that is: ``sha256`` of what ``hashed`` names.
+
+    Attributes:
+        classes: their names, of a folder; other sets are known by theirs.
+        available: training and test images that there are, where not all of them were read.
+    """
 
     train: Split
     test: Split
@@ -66,6 +71,7 @@ class Source:
     sha256: str
     hashed: str
     classes: tuple[str, ...] | None = None
+    available: tuple[int, int] | None = None
 
 
 def reason(error: Exception) -> str:

@@ -1,0 +1,109 @@
+"""Where the images of each class lie in a folder: one folder a class, or as well-known sets are published.
+
+- ``train/CLASS/`` and ``test/CLASS/`` (or ``val/CLASS/``), images at any depth: anyone's images, and ImageNet's.
+- *Tiny ImageNet* as its archive unpacks: ``wnids.txt``, ``train/CLASS/images/``, ``val/val_annotations.txt``.
+- *CUB-200-2011* as its archive unpacks: ``images/CLASS/``, ``images.txt``, ``train_test_split.txt``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .sources import DataNotFoundError
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
+Files = dict[str, list[Path]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Image files by class; classes and files in sorted order.
+
+    Attributes:
+        train: every class that has a place among the outputs, with its training images.
+        test: the same for test images, empty where there are none.
+    """
+
+    train: Files
+    test: Files
+
+
+def layout(folder: Path) -> Layout:
+    """The images of a folder that :func:`check_folder` accepts."""
+    if _is_cub(folder):
+        return _cub(folder)
+    train = _by_folder(folder / "train")
+    if _is_tiny_imagenet(folder):
+        return Layout(train, _annotated(folder / "val"))
+    test = _by_folder(folder / "test")
+    # ImageNet's test images have no labels and lie in no class folders: it is validated on val.
+    return Layout(train, test if any(test.values()) else _by_folder(folder / "val"))
+
+
+def check_folder(folder: Path) -> Path:
+    """The folder as it is.
+
+    Raises:
+        DataNotFoundError: it is not laid out for training images.
+    """
+    if not _is_cub(folder) and not (folder / "train").is_dir():
+        raise DataNotFoundError(
+            f"{folder} has no sub-folder train: expected train/CLASS/*.png and test/CLASS/*.png, or CUB-200-2011 or "
+            "Tiny ImageNet as their archives unpack"
+        )
+    return folder
+
+
+def _is_cub(folder: Path) -> bool:
+    return (folder / "images.txt").is_file() and (folder / "train_test_split.txt").is_file()
+
+
+def _is_tiny_imagenet(folder: Path) -> bool:
+    return (folder / "wnids.txt").is_file() and (folder / "val" / "val_annotations.txt").is_file()
+
+
+def _by_folder(folder: Path) -> Files:
+    """The images below each folder in ``folder``; what starts with a dot is left out, at any depth."""
+    if not folder.is_dir():
+        return {}
+    classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return {one.name: sorted(p for p in one.rglob("*") if _is_image(p, one)) for one in classes}
+
+
+def _is_image(path: Path, above: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(above).parts)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not hidden and path.is_file()
+
+
+def _annotated(folder: Path) -> Files:
+    """Tiny ImageNet's validation images: a line each, file and class first."""
+    files: Files = {}
+    for file, name, *_ in _table(folder / "val_annotations.txt", 2):
+        files.setdefault(name, []).append(folder / "images" / file)
+    return {name: sorted(files[name]) for name in sorted(files)}
+
+
+def _cub(folder: Path) -> Layout:
+    """CUB's images, told apart by two tables that number them; an image's class is the folder it lies in."""
+    training = {number: flag == "1" for number, flag in _table(folder / "train_test_split.txt", 2)}
+    images = {number: file for number, file in _table(folder / "images.txt", 2)}
+    if training.keys() != images.keys():
+        raise ValueError(
+            f"{folder}: images.txt and train_test_split.txt must number the same images, got {len(images)} and "
+            f"{len(training)}: unpack the archive again"
+        )
+    train: Files = {Path(file).parent.name: [] for file in sorted(images.values())}
+    test: Files = {name: [] for name in train}
+    for number, file in sorted(images.items(), key=lambda item: item[1]):
+        (train if training[number] else test)[Path(file).parent.name].append(folder / "images" / file)
+    return Layout(train, test)
+
+
+def _table(path: Path, columns: int) -> list[list[str]]:
+    """The fields of each line, at least so many."""
+    rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    short = next((i for i, row in enumerate(rows) if len(row) < columns), None)
+    if short is not None:
+        raise ValueError(f"{path}, line {short + 1}: expected {columns} fields, got {' '.join(rows[short])!r}")
+    return rows
