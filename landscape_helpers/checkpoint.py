@@ -14,6 +14,7 @@ import torch
 from .identity import Identity
 
 OWN = "checkpoint"  # the prefix of what a checkpoint saves beside the arrays it is given
+SAVING = 1 / 30  # the most of its time that a computation spends on saving: states of gigabytes are saved less often
 
 
 class ArrayFile:
@@ -51,7 +52,8 @@ class Checkpoint:
 
     Args:
         path: the file; None saves nothing, and nothing is hashed for it.
-        every: seconds between two saves, at least 0.
+        every: seconds between two saves, at least 0. A save that takes long makes the next one wait for longer, so
+            that saving costs a thirtieth of the time at most; with 0 each is made.
         identity: what the state belongs to, as it is now. What was saved for anything else is refused.
 
     Raises:
@@ -64,7 +66,7 @@ class Checkpoint:
         self._file = None if path is None else ArrayFile(path)
         self._what = identity.what
         self._digests = {} if path is None else identity.digests()
-        self._every = every
+        self._every = self._pause = every
         self._started = self._saved = time.perf_counter()
 
     @property
@@ -74,14 +76,17 @@ class Checkpoint:
 
     def due(self) -> bool:
         """Whether it is time to save."""
-        return self._file is not None and time.perf_counter() - self._saved >= self._every
+        return self._file is not None and time.perf_counter() - self._saved >= self._pause
 
     def save(self, arrays: Mapping[str, np.ndarray]) -> None:
         if self._file is None:
             return
         own = self._digests | {"seconds": np.array(self.seconds)}
+        before = time.perf_counter()
         self._file.save({**arrays, **nest(OWN, own)})
         self._saved = time.perf_counter()
+        if self._every > 0:
+            self._pause = max(self._every, (self._saved - before) / SAVING)
 
     def load(self) -> dict[str, np.ndarray] | None:
         """The saved arrays, or None where nothing has been saved; the clock goes on from the time they took.
@@ -115,9 +120,9 @@ class Checkpoint:
                 "it or choose another file"
             )
 
-    def clear(self) -> None:
-        """The computation has ended: delete the file."""
-        if self._file is not None:
+    def clear(self, keep: bool = False) -> None:
+        """The computation has ended: delete the file, unless its caller keeps it for what it computes from the end."""
+        if self._file is not None and not keep:
             self._file.path.unlink(missing_ok=True)
 
 

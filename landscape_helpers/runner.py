@@ -108,15 +108,18 @@ def compute(
     Args:
         again: compute even what is stored.
     """
+    from .precision import full_precision
+
     checkpoint = store.checkpoint(job.spec, job.seed)
     report = None if progress is None else lambda done, total, loss: progress(job, done, total, loss)
     with only_process(checkpoint.with_suffix(".lock"), f"{job} is being computed by another process: waiting for it"):
         found = store.find(job.spec, job.seed)
         if found is not None and not found.stale and not again:
             return found.path
-        dataset = experiment(job.spec.experiment).run(
-            dict(job.spec.parameters), seed=job.seed, device=device, checkpoint=checkpoint, progress=report
-        )
+        with full_precision():
+            dataset = experiment(job.spec.experiment).run(
+                dict(job.spec.parameters), seed=job.seed, device=device, checkpoint=checkpoint, progress=report
+            )
         path = store.save(job.spec, job.seed, dataset)
         checkpoint.unlink(missing_ok=True)
     return path

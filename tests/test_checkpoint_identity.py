@@ -5,6 +5,7 @@ import functools
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -109,6 +110,40 @@ def test_the_clock_goes_on_where_it_stood(tmp_path):
     nowhere.save(saved)
     nowhere.clear()
     assert not nowhere.due() and nowhere.load() is None and (tmp_path / "state.npz").exists()
+
+
+def test_a_save_that_takes_long_makes_the_next_one_wait(tmp_path, monkeypatch):
+    now = 0.0
+    monkeypatch.setattr("landscape_helpers.checkpoint.time", SimpleNamespace(perf_counter=lambda: now))
+    what = identity.Identity("run", objective(), [], ())
+
+    def slow(*_):
+        nonlocal now
+        now += 10
+
+    monkeypatch.setattr("landscape_helpers.checkpoint.ArrayFile.save", slow)
+    for every, pause in ((60.0, 300.0), (600.0, 600.0)):
+        checkpoint = Checkpoint(tmp_path / f"{every}.npz", every, what)
+        now += every
+        assert checkpoint.due()
+        checkpoint.save({"a": np.arange(3)})
+        now += pause - 1
+        assert not checkpoint.due()
+        now += 1
+        assert checkpoint.due()
+    always = Checkpoint(tmp_path / "always.npz", 0, what)
+    always.save({"a": np.arange(3)})
+    assert always.due()
+
+
+@pytest.mark.parametrize("name", ["gradient_descent", "sgd", "gradient_flow"])
+def test_a_checkpoint_that_is_kept_takes_the_same_run_to_its_end_again(tmp_path, name):
+    run, file = RUNS[name], tmp_path / "state.npz"
+    every, last = [], []
+    first = run(objective(), checkpoint=file, checkpoint_every=0, keep_checkpoint=True, progress=lambda k, *_: every.append(k))
+    assert file.exists()
+    again = run(objective(), checkpoint=file, progress=lambda k, *_: last.append(k))
+    assert torch.equal(first, again) and last == every[-1:] and not file.exists()
 
 
 def weighted(weights: torch.Tensor):

@@ -49,6 +49,7 @@ def gradient_descent(
     stop_loss: float | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_every: float = 60.0,
+    keep_checkpoint: bool = False,
     progress: Progress | None = None,
 ) -> Descent:
     r"""Descend from theta with a constant rate, no momentum, one full-batch gradient a step.
@@ -67,7 +68,10 @@ def gradient_descent(
         stop_loss: end once the loss is below this.
         checkpoint: a file in which to save state. Where it exists, the trajectory goes on from it and ends with the
             record it would have had without the interruption; it is deleted at the end.
-        checkpoint_every: seconds between two saves; a save writes theta, the kept gradients and the record.
+        checkpoint_every: seconds between two saves, more where a save takes seconds itself; it writes theta, the kept
+            gradients and the record.
+        keep_checkpoint: leave the file as it was saved last, for a caller that has more to compute from the end and
+            deletes it then.
         progress: called after each step with (step, steps, loss).
 
     Raises:
@@ -113,7 +117,7 @@ def gradient_descent(
         spare = watching.remember(gradient)
         if file.due():
             file.save({"theta": array(theta), "losses": np.array(losses), **watching.state()})
-    file.clear()
+    file.clear(keep_checkpoint)
     record = watching.record(record_of_losses(losses, "full-batch step"))
     record = record.assign_attrs(learning_rate=lr, status=status)
     return Descent(record, theta, status, len(losses) - 1, file.seconds)

@@ -75,6 +75,7 @@ def gradient_flow(
     snapshot_every: int = 100,
     checkpoint: str | Path | None = None,
     checkpoint_every: float = 60.0,
+    keep_checkpoint: bool = False,
     progress: Progress | None = None,
 ) -> Flow:
     r"""Follow the gradient flow from theta by steps of :math:`\min(\text{cap}, c/\lambda_1)`.
@@ -96,7 +97,7 @@ def gradient_flow(
         max_products: Hessian products a measurement may take; one that has not converged is recorded as such.
         snapshot_every: see :attr:`Flow.snapshot_peak`.
         checkpoint: a file in which to save state, as for :func:`gradient_descent`.
-        checkpoint_every: seconds between two saves.
+        checkpoint_every, keep_checkpoint: likewise.
         progress: called after each step with (step, steps, loss); steps is 0 where no number of steps is given.
 
     Raises:
@@ -154,7 +155,7 @@ def gradient_flow(
             state |= {"now": np.array([t, lambda_1]), "peaks": np.array([[p.step, p.lambda_1] for p in peaks])}
             state |= {f"peak{i}": array(p.theta) for i, p in enumerate(peaks)}
             file.save(state | nest("tracker", tracker.state()))
-    file.clear()
+    file.clear(keep_checkpoint)
     record = _record(rows, status, cap, c, method)
     return Flow(record, theta, peaks[0], peaks[1], status, len(rows) - 1, file.seconds)
 

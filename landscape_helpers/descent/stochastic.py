@@ -65,6 +65,7 @@ def sgd(
     stop_loss: float | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_every: float = 60.0,
+    keep_checkpoint: bool = False,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> StochasticDescent:
     r"""Train by mini-batch gradients:
@@ -103,6 +104,7 @@ def sgd(
         checkpoint: a file in which to save state; where it exists, training goes on from it and ends where it would
             have ended, with the same record. Deleted at the end.
         checkpoint_every: seconds between two saves, which happen between two steps.
+        keep_checkpoint: as for :func:`.gradient_descent`.
         progress: called after each epoch with (epoch, epochs, mean loss).
 
     Raises:
@@ -158,7 +160,7 @@ def sgd(
             status = run.finished(plan)
         if file.due() and (watching or run.step < last):
             file.save(run.state() | watching.state())
-    file.clear()
+    file.clear(keep_checkpoint)
     status = status or "completed"
     record = _record(run, plan, watching, status)
     return StochasticDescent(run.kept, np.array(run.losses), run.theta, status, file.seconds, record, run.step)
