@@ -173,7 +173,8 @@ def _way_out(job: Any, error: Exception) -> str:
     """What a run that does not fit the memory can be given less of."""
     if not isinstance(error, MemoryError) and "out of memory" not in str(error):
         return ""
-    smaller = [name for name in ("batch_size", "eval_batch", "spectrum_images", "n_eval") if job.spec.parameters.get(name)]
+    sizes = ("batch_size", "eval_batch", "spectrum_images", "n_eval")
+    smaller = [name for name in sizes if job.spec.parameters.get(name)]
     return f"; set {' or '.join(smaller)} lower with --set, or take another device" if smaller else ""
 
 

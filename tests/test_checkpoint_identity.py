@@ -140,7 +140,8 @@ def test_a_save_that_takes_long_makes_the_next_one_wait(tmp_path, monkeypatch):
 def test_a_checkpoint_that_is_kept_takes_the_same_run_to_its_end_again(tmp_path, name):
     run, file = RUNS[name], tmp_path / "state.npz"
     every, last = [], []
-    first = run(objective(), checkpoint=file, checkpoint_every=0, keep_checkpoint=True, progress=lambda k, *_: every.append(k))
+    kept = {"checkpoint_every": 0, "keep_checkpoint": True}
+    first = run(objective(), checkpoint=file, progress=lambda k, *_: every.append(k), **kept)
     assert file.exists()
     again = run(objective(), checkpoint=file, progress=lambda k, *_: last.append(k))
     assert torch.equal(first, again) and last == every[-1:] and not file.exists()

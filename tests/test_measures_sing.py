@@ -59,7 +59,9 @@ class TestRatios:
         assert measure("share_with_edge_count", edge()) == pytest.approx(2 / 6)
 
     def test_windows_end_with_the_run(self) -> None:
-        assert math.isnan(measure("max_rho", edge(status="stopped: loss below 0.1 at step 500"), pair="first", end=6))
+        stopped = edge(status="stopped: loss below 0.1 at step 500")
+        assert measure("max_rho", stopped, pair="first", end=6) == measure("max_rho", stopped, pair="first", end=5)
+        assert math.isnan(measure("max_rho", stopped, pair="first", start=5.5, end=6))
         with pytest.raises(NotRecorded, match="ends at t = 5 and does not reach 6"):
             measure("max_rho", edge(), pair="first", end=6)
 

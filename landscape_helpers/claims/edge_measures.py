@@ -239,17 +239,15 @@ def _usual(before: Array) -> float:
 
 
 def _window(r: Record, start: float | None, end: float | None) -> Array:
-    """The stops of a window of t, ends included; none where the run ended before by its loss.
+    """The stops of a window of t, ends included; those that there are where the run ended before by its loss.
 
     Raises:
         NotRecorded: the run was planned to end before the window does.
     """
     time, rate = r["time"], float(r.dataset.attrs["learning_rate"])
     ended, slack = rate * r.last_step, 0.5 * rate  # the steps need not meet the ends of a window
-    if end is not None and ended < end - slack:
-        if str(r.dataset.attrs["status"]) == "completed":
-            raise NotRecorded(f"the run ends at t = {ended:g} and does not reach {end:g}")
-        return np.zeros(len(time), dtype=bool)
+    if end is not None and ended < end - slack and str(r.dataset.attrs["status"]) == "completed":
+        raise NotRecorded(f"the run ends at t = {ended:g} and does not reach {end:g}")
     low = -math.inf if start is None else start - slack
     return np.asarray((time >= low) & (time <= (math.inf if end is None else end + slack)))
 
