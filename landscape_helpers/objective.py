@@ -148,9 +148,8 @@ class Objective:
         if len(self._batches[-1][0]) == 1:
             check_single(self.model, self._batches[-1][0], self.n, self.batch_size)
         self.loss_function = check_evaluation(self.model, loss_function, self._batches, y, isinstance(loss, str))
-        with undisturbed(self.model, self.device):
-            x, y = self._batches[0]
-            self.padding = padding_rows(self.model, self.weights, lambda: self.loss_function(self.model(x), y))
+        x, y = self._batches[0]
+        self.padding = padding_rows(self.model, self.weights, lambda: self.loss_function(self.model(x), y))
 
     def _attach(self) -> None:
         """Make the parameters views of one flat vector: moving to a new theta is one copy."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
+
+from .objective_checks.isolation import undisturbed
 
 
 def padding_rows(
@@ -20,20 +23,21 @@ def padding_rows(
     Args:
         model: whose modules are looked at.
         weights: the parameters that theta holds.
-        loss: evaluates the model; called once, with gradients, if there is a padding row at all.
+        loss: evaluates the model; called once, with gradients and without a trace in the model's buffers, if there is
+            a padding row at all.
     """
-    rows: list[tuple[int, int]] = []
+    paddings: dict[int, set[Any]] = {}
+    for module in model.modules():
+        padding = module.padding_idx if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) else None
+        for parameter in module._parameters.values():
+            paddings.setdefault(id(parameter), set()).add(padding)
+    rows = []
     for place, weight in enumerate(weights):
-        owners = [module for module in model.modules() if any(p is weight for p in module._parameters.values())]
-        paddings = {module.padding_idx if _embeds(module) else None for module in owners}
-        if len(paddings) == 1 and isinstance(row := paddings.pop(), int):
+        named = paddings.get(id(weight), set())  # where several modules share the weight, all must name one row
+        if len(named) == 1 and isinstance(row := named.pop(), int):
             rows.append((place, row))
     if not rows:
         return []
-    with torch.enable_grad():
+    with undisturbed(model, weights[0].device), torch.enable_grad():
         gradients = torch.autograd.grad(loss(), [weights[place] for place, _ in rows], allow_unused=True)
     return [at for at, g in zip(rows, gradients, strict=True) if g is None or not bool(g[at[1]].any())]
-
-
-def _embeds(module: nn.Module) -> bool:
-    return isinstance(module, (nn.Embedding, nn.EmbeddingBag))
