@@ -12,7 +12,7 @@ never touched.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from .objective_checks.isolation import check_unwritten, copy_of, undisturbed, v
 from .objective_checks.trial import check_evaluation
 from .padding import padding_rows
 from .predictions import right_predictions
-from .twice_differentiable import TwiceDifferentiable, check_graph, replace_weight_norm
+from .twice_differentiable import TwiceDifferentiable, first_gradient, replace_weight_norm
 
 
 @dataclass
@@ -92,8 +92,8 @@ class Objective:
         dtype: floating type of parameters and inputs; default: the model's.
 
     Instruments that evaluate the network in their own way find it in ``model`` (the private copy), ``weights`` (its
-    parameters in the order of theta), ``loss_function``, :meth:`weighted`, :meth:`samples`, :meth:`move` and
-    :meth:`views`.
+    parameters in the order of theta), ``loss_function``, :meth:`weighted`, :meth:`samples`, :meth:`move`,
+    :meth:`views` and :meth:`joined`.
 
     Raises:
         TypeError: a model that is no module, x or y that is not one tensor, a loss that cannot be called.
@@ -231,10 +231,8 @@ class Objective:
         result = torch.zeros(self.parameters, columns.shape[1], dtype=self.dtype, device=self.device)
         with TwiceDifferentiable(), torch.enable_grad():
             for w, x, y in self.weighted():
-                value = check_graph(w * self.loss_function(self.model(x), y))
-                gradient = _flatten(
-                    torch.autograd.grad(value, self.weights, create_graph=True, allow_unused=True), self.weights
-                )
+                value = w * self.loss_function(self.model(x), y)
+                gradient = self.joined(first_gradient(value, self.weights, allow_unused=True))
                 if not gradient.requires_grad:
                     continue  # this micro-batch is affine in theta: it has no curvature
                 for j in range(columns.shape[1]):
@@ -244,7 +242,7 @@ class Objective:
                         retain_graph=j + 1 < columns.shape[1],
                         allow_unused=True,
                     )
-                    result[:, j] += _flatten(product, self.weights)
+                    result[:, j] += self.joined(product)
         return result.reshape(v.shape)
 
     def outputs(self, theta: torch.Tensor) -> torch.Tensor:
@@ -294,6 +292,11 @@ class Objective:
         """``vector`` (P,) cut into the shapes of the parameters, without a copy."""
         pieces = vector.split([p.numel() for p in self.weights])
         return [piece.view(p.shape) for piece, p in zip(pieces, self.weights, strict=True)]
+
+    def joined(self, pieces: Sequence[torch.Tensor | None]) -> torch.Tensor:
+        """One vector (P,) of pieces in the shapes of the parameters, zeros where a piece is None."""
+        pairs = zip(pieces, self.weights, strict=True)
+        return torch.cat([p.new_zeros(p.numel()) if piece is None else piece.reshape(-1) for piece, p in pairs])
 
     def move(self, theta: torch.Tensor) -> None:
         """Put the private model at theta (P,)."""
@@ -360,9 +363,3 @@ def _set_mode(model: nn.Module, batchnorm: str) -> None:
             module.running_mean = module.running_var = None
             module.num_batches_tracked = None
             module.track_running_stats = False
-
-
-def _flatten(pieces: tuple[torch.Tensor | None, ...], like: list[nn.Parameter]) -> torch.Tensor:
-    return torch.cat(
-        [p.new_zeros(p.numel()) if g is None else g.reshape(-1) for g, p in zip(pieces, like, strict=True)]
-    )

@@ -8,6 +8,7 @@ form that is right. For what is left there is a message that names the operation
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from types import TracebackType
 
 import torch
@@ -102,14 +103,33 @@ class TwiceDifferentiable(SecondDerivatives):
         super().__exit__(kind, error, trace)
 
 
-def check_graph(value: torch.Tensor) -> torch.Tensor:
-    """``value`` as it is, to be differentiated twice: inside :class:`TwiceDifferentiable`, which tells the error.
+def first_gradient(
+    value: torch.Tensor, inputs: torch.Tensor | Sequence[torch.Tensor], allow_unused: bool = False
+) -> tuple[torch.Tensor, ...]:
+    """The gradient of ``value`` with its graph, to be differentiated again.
 
-    Where PyTorch differentiates a function marked ``once_differentiable`` a second time, it raises only if it comes
-    across the function. Asked for derivatives by given weights it goes round it, and takes for zero what is behind it.
+    It stands inside :class:`SecondDerivatives` or :class:`TwiceDifferentiable`, which tell the error in one line.
+
+    Args:
+        value: one number (a scalar tensor) with its graph.
+        inputs: by what to differentiate.
+        allow_unused: whether the value may not depend on some of them, whose piece is None then.
+
+    Returns:
+        One piece an input, of its shape.
 
     Raises:
-        RuntimeError: there is such a function in the graph of the value.
+        RuntimeError: the graph of the value holds a function that is marked ``once_differentiable``.
+    """
+    _check_graph(value)
+    return torch.autograd.grad(value, inputs, create_graph=True, allow_unused=allow_unused)
+
+
+def _check_graph(value: torch.Tensor) -> None:
+    """Refuse a graph with a function marked ``once_differentiable``.
+
+    Where PyTorch differentiates such a function a second time, it raises only if it comes across the function. Asked
+    for derivatives by given weights it goes round it, and takes for zero what is behind it.
     """
     seen, waiting = set(), [value.grad_fn]
     while waiting:
@@ -121,7 +141,6 @@ def check_graph(value: torch.Tensor) -> torch.Tensor:
         if getattr(backward, "__code__", None) is _ONCE_CODE:
             raise RuntimeError(f"{node.name()} is marked {_ONCE}")
         waiting += [before for before, _ in node.next_functions]
-    return value
 
 
 def _told(message: str) -> str | None:

@@ -291,6 +291,15 @@ def test_vectors_of_the_wrong_length_are_refused():
         objective.loss_and_gradient(objective.theta, out=torch.zeros(3))
 
 
+def test_a_vector_is_cut_into_pieces_and_joined_again():
+    objective = Objective(make("mlp"), *images(torch.float32))
+    theta = objective.theta
+    pieces = objective.views(theta)
+    assert torch.equal(objective.joined(pieces), theta)
+    expected = torch.cat([torch.zeros(pieces[0].numel()), theta[pieces[0].numel() :]])
+    assert torch.equal(objective.joined([None, *pieces[1:]]), expected)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_model_that_cuts_its_activations_with_view(channels):
     """Tutorials flatten with view, which the layout that is fastest for convolutions does not allow."""

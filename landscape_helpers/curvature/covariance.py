@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from ..objective import Objective
-from ..twice_differentiable import SecondDerivatives, TwiceDifferentiable
+from ..twice_differentiable import SecondDerivatives, TwiceDifferentiable, first_gradient
 
 LEAST = 1e-290  # probability: near the least double number, digits and then all of it are lost
 LARGEST = 4000  # parameters: four dense matrices of that size take half a gigabyte
@@ -74,7 +74,7 @@ def hessian_decomposition(objective: Objective, theta: torch.Tensor) -> HessianD
         with TwiceDifferentiable():
             logs = nn.functional.log_softmax(objective.model(x), 1)[torch.arange(len(y)), y]
         for log in logs:
-            gradient = -_flat(torch.autograd.grad(log, weights, retain_graph=True, allow_unused=True), weights)
+            gradient = -objective.joined(torch.autograd.grad(log, weights, retain_graph=True, allow_unused=True))
             second.addr_(gradient, gradient)
             mean += gradient
         # With its weights -1 / (n p_i) held fixed, the Hessian of this sum is R.
@@ -82,12 +82,11 @@ def hessian_decomposition(objective: Objective, theta: torch.Tensor) -> HessianD
         known = logs.detach()
         shift = torch.where(known.exp() > LEAST, 0.0, known)
         total = -((logs - shift).exp() / (known - shift).exp()).sum() / objective.n
-        slope = _flat(torch.autograd.grad(total, weights, create_graph=True, allow_unused=True), weights)
-        if slope.requires_grad:
-            with SecondDerivatives():
-                for j in range(P):
-                    row = torch.autograd.grad(slope[j], weights, retain_graph=True, allow_unused=True)
-                    residual[j] += _flat(row, weights).detach()
+        with SecondDerivatives():
+            slope = objective.joined(first_gradient(total, weights, allow_unused=True))
+            for j in range(P if slope.requires_grad else 0):
+                row = torch.autograd.grad(slope[j], weights, retain_graph=True, allow_unused=True)
+                residual[j] += objective.joined(row).detach()
     objective.counts.gradients += objective.n
     objective.counts.products += P
     mean /= objective.n
@@ -109,8 +108,3 @@ def _check(objective: Objective, theta: torch.Tensor) -> None:
             f"dense matrices are for at most {LARGEST} parameters, got {objective.parameters}: take a smaller network"
         )
     objective.check_vector(theta)
-
-
-def _flat(pieces: tuple[torch.Tensor | None, ...], like: list[nn.Parameter]) -> torch.Tensor:
-    pairs = zip(pieces, like, strict=True)
-    return torch.cat([p.new_zeros(p.numel()) if g is None else g.reshape(-1) for g, p in pairs])

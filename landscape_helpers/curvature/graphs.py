@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from ..objective import Objective
-from ..twice_differentiable import SecondDerivatives, TwiceDifferentiable, check_graph
+from ..twice_differentiable import SecondDerivatives, TwiceDifferentiable, first_gradient
 
 # Where the system does not say what is free.
 UNKNOWN_FREE_BYTES = 2 * 2**30
@@ -80,8 +80,8 @@ class _Graph:
 
         hooks = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
         with TwiceDifferentiable(), torch.enable_grad(), hooks:
-            value = check_graph(share * objective.loss_function(objective.model(x), y))
-            gradient = torch.autograd.grad(value, objective.weights, create_graph=True, allow_unused=True)
+            value = share * objective.loss_function(objective.model(x), y)
+            gradient = first_gradient(value, objective.weights, allow_unused=True)
         self.bytes = sum(saved.values())
         # A piece that does not depend on theta, or not at all smoothly, has no curvature.
         self.curved = [i for i, piece in enumerate(gradient) if piece is not None and piece.requires_grad]

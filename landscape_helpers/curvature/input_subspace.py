@@ -28,7 +28,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..layers import trainable_parameters
 from ..objective import Objective
-from ..twice_differentiable import TwiceDifferentiable, check_graph
+from ..twice_differentiable import TwiceDifferentiable, first_gradient
 from .piecewise import why_samples_are_coupled
 from .range_finder import RangeFinder
 from .trace import output_factors, summed_trace, why_not_exact
@@ -228,8 +228,7 @@ def _by_signs(
     """Estimates of tr S from random signs, all samples in one product."""
     generator = torch.Generator().manual_seed(0)
     with torch.enable_grad():
-        value = check_graph(len(y) * objective.loss_function(outputs, y))
-        (gradient,) = torch.autograd.grad(value, leaf, create_graph=True)
+        (gradient,) = first_gradient(len(y) * objective.loss_function(outputs, y), leaf)
         for _ in range(PROBES):
             signs = (torch.randint(0, 2, leaf.shape, generator=generator) * 2 - 1).to(leaf)
             if not gradient.requires_grad:

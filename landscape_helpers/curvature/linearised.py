@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ..objective import LOSSES, Objective
-from ..twice_differentiable import SecondDerivatives, TwiceDifferentiable, check_graph
+from ..twice_differentiable import SecondDerivatives, TwiceDifferentiable, first_gradient
 from .layer_rules import ELEMENTWISE, LINEAR_MAPS, Elementwise, Kept, LinearMap, Pieces, Rectifier, Rule
 from .weighted_rules import Conv2d, Linear, MaxPool2d
 
@@ -187,8 +187,7 @@ class Linearised:
                 kept.append(memory if index >= self.first else Kept())
         with TwiceDifferentiable(), torch.enable_grad():
             outputs = a.detach().requires_grad_()
-            loss = check_graph(share * self.objective.loss_function(outputs, y))
-            (gradient,) = torch.autograd.grad(loss, outputs, create_graph=True)
+            (gradient,) = first_gradient(share * self.objective.loss_function(outputs, y), outputs)
         with torch.no_grad():
             g = gradient.detach()
             for index in reversed(range(self.first, len(self.rules))):

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from ..objective import Objective
-from ..twice_differentiable import TwiceDifferentiable, check_graph
+from ..twice_differentiable import TwiceDifferentiable, first_gradient
 from .operator import HessianAt
 from .piecewise import why_not_piecewise_affine, why_samples_are_coupled
 from .sample_gradients import NoSampleGradients, SampleGradients
@@ -205,7 +205,7 @@ def _output_hessians(objective: Objective, outputs: torch.Tensor, y: torch.Tenso
     hessians = torch.zeros(n, width, width, dtype=outputs.dtype, device=outputs.device)
     with TwiceDifferentiable(), torch.enable_grad():
         f = outputs.clone().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(check_graph(n * objective.loss_function(f, y)), f, create_graph=True)
+        (gradient,) = first_gradient(n * objective.loss_function(f, y), f)
         if not gradient.requires_grad:
             return hessians  # a loss of straight lines
         for c in range(width):
