@@ -24,11 +24,12 @@ from .objective_checks.arguments import BATCHNORM_POLICIES as BATCHNORM_POLICIES
 from .objective_checks.arguments import LOSSES as LOSSES
 from .objective_checks.arguments import LossFunction, check_arguments
 from .objective_checks.averaging import check_single
-from .objective_checks.isolation import check_unwritten, copy_of, undisturbed, version
+from .objective_checks.isolation import check_unwritten, version
+from .objective_checks.preparation import prepared_data, prepared_model
 from .objective_checks.trial import check_evaluation
 from .padding import padding_rows
 from .predictions import right_predictions
-from .twice_differentiable import TwiceDifferentiable, first_gradient, replace_weight_norm
+from .twice_differentiable import TwiceDifferentiable, first_gradient
 
 
 @dataclass
@@ -125,9 +126,7 @@ class Objective:
         self.batch_size = min(batch_size or self.n, self.n)
         self.counts = Counts()
 
-        self.model = copy_of(model).to(device=self.device, dtype=self.dtype)
-        replace_weight_norm(self.model)
-        _set_mode(self.model, batchnorm)
+        self.model = prepared_model(model, batchnorm, self.device, self.dtype)
         self.layers: tuple[Layer, ...] = layers_of(self.model)
         self.weights = [p for _, p in trainable_parameters(self.model)]
         self.parameters = sum(p.numel() for p in self.weights)
@@ -135,14 +134,7 @@ class Objective:
         self._theta = self._flat.clone()
         self._attach()
 
-        given, x, y = (x, y), x.detach(), y.detach()
-        x = x.to(self.device, self.dtype) if x.is_floating_point() else x.to(self.device)
-        self.layout = _layout(x, self.model)
-        x = _own(x.contiguous(memory_format=self.layout), given)
-        y = y.to(self.device, self.dtype) if y.is_floating_point() else y.to(self.device)
-        if y.dtype == torch.uint8 and loss_function is nn.functional.cross_entropy:
-            y = y.long()  # as bytes, an index computed from labels overflows and labels used as indices are a mask
-        y = _own(y, given)
+        x, y, self.layout = prepared_data(self.model, loss_function, x, y, self.device, self.dtype)
         self._batches = list(zip(x.split(self.batch_size), y.split(self.batch_size), strict=True))
         self._versions = version(x), version(y)
         if len(self._batches[-1][0]) == 1:
@@ -327,39 +319,3 @@ class Objective:
             raise ValueError(f"v must have shape ({self.parameters},) or ({self.parameters}, k), got {tuple(v.shape)}")
         columns = v if v.dim() == 2 else v[:, None]
         return columns.detach().to(self.device, self.dtype)
-
-
-def _own(tensor: torch.Tensor, given: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """The tensor, copied where it shares the caller's memory, who may write to it later."""
-    storages = {t.untyped_storage().data_ptr() for t in given}
-    return tensor.clone() if tensor.untyped_storage().data_ptr() in storages else tensor
-
-
-def _layout(x: torch.Tensor, model: nn.Module) -> torch.memory_format:
-    """For images the layout in which oneDNN's and cuDNN's convolutions are up to three times faster.
-
-    A model that cuts its activations with ``view`` does not take it and gets the usual one.
-    """
-    if x.dim() != 4:
-        return torch.contiguous_format
-    try:
-        with undisturbed(model, x.device):
-            model(x[:2].contiguous(memory_format=torch.channels_last).clone())
-    except Exception:  # whatever it raises: what is wrong with the usual layout too is said by the trial on it
-        return torch.contiguous_format
-    return torch.channels_last
-
-
-def _set_mode(model: nn.Module, batchnorm: str) -> None:
-    """Evaluation mode (no dropout), with BatchNorm told which statistics to use.
-
-    A BatchNorm layer without running statistics normalises with those of its input in either mode.
-    """
-    model.eval()
-    if batchnorm == "frozen":
-        return
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.running_mean = module.running_var = None
-            module.num_batches_tracked = None
-            module.track_running_stats = False
