@@ -37,12 +37,11 @@ def accuracy_on(objective: Objective, theta: torch.Tensor, x: torch.Tensor, y: t
         ValueError: theta of another length than P; no samples, or x and y of different length; ``batch`` below 1;
             labels of another shape than the predictions, or outputs of fewer than two classes.
     """
-    objective.check_vector(theta)
+    objective.move(theta)  # which checks it
     if len(x) == 0 or len(x) != len(y):
         raise ValueError(f"x and y must hold the same number of samples, at least one: got {len(x)} and {len(y)}")
     if batch < 1:
         raise ValueError(f"batch must be at least 1, got {batch}")
-    objective.move(theta)
     model = copy.deepcopy(objective.model)
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     with torch.no_grad():
