@@ -18,6 +18,7 @@ import torch
 import xarray
 
 from .objective import Objective
+from .objective_checks.vectors import check_finite
 
 Normalisation = Literal["filter", "layer", "model"]
 OneDimensional = Literal["scale", "zero"]
@@ -277,8 +278,7 @@ def _check_options(how: str | None, one_dimensional: str) -> None:
 def _double(objective: Objective, vector: torch.Tensor, name: str) -> torch.Tensor:
     objective.check_vector(vector, name)
     vector = vector.detach().cpu().double()
-    if not bool(torch.isfinite(vector).all()):
-        raise ValueError(f"{name} holds NaN or infinite values: its blocks have no norm")
+    check_finite(vector, name)
     return vector
 
 

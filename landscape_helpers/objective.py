@@ -27,6 +27,7 @@ from .objective_checks.averaging import check_single
 from .objective_checks.isolation import check_unwritten, version
 from .objective_checks.preparation import prepared_data, prepared_model
 from .objective_checks.trial import check_evaluation
+from .objective_checks.vectors import check_finite, check_length, columns_of
 from .padding import padding_rows
 from .predictions import right_predictions
 from .twice_differentiable import TwiceDifferentiable, first_gradient
@@ -217,7 +218,7 @@ class Objective:
             ValueError: theta or v of the wrong shape; an operation of the model or the loss that has no second
                 derivative in PyTorch, by its name.
         """
-        columns = self._check_vectors(v)
+        columns = columns_of(v, self.parameters).detach().to(self.device, self.dtype)
         self.move(theta)
         self.counts.products += columns.shape[1]
         result = torch.zeros(self.parameters, columns.shape[1], dtype=self.dtype, device=self.device)
@@ -309,13 +310,16 @@ class Objective:
             TypeError: not a tensor.
             ValueError: a tensor of another shape.
         """
-        if not isinstance(vector, torch.Tensor):
-            raise TypeError(f"{name} must be a tensor of shape ({self.parameters},), got {type(vector).__name__}")
-        if vector.shape != self._flat.shape:
-            raise ValueError(f"{name} must have shape ({self.parameters},), got {tuple(vector.shape)}")
+        check_length(vector, self.parameters, name)
 
-    def _check_vectors(self, v: torch.Tensor) -> torch.Tensor:
-        if v.dim() not in (1, 2) or v.shape[0] != self.parameters:
-            raise ValueError(f"v must have shape ({self.parameters},) or ({self.parameters}, k), got {tuple(v.shape)}")
-        columns = v if v.dim() == 2 else v[:, None]
-        return columns.detach().to(self.device, self.dtype)
+    def finite_vector(self, vector: torch.Tensor, name: str = "theta") -> torch.Tensor:
+        """``vector`` (P,) on the objective's device and of its dtype, for instruments that need finite numbers.
+
+        Raises:
+            TypeError: not a tensor.
+            ValueError: a tensor of another shape, or values that are NaN or infinite there.
+        """
+        self.check_vector(vector, name)
+        vector = vector.detach().to(self.device, self.dtype)
+        check_finite(vector, name)
+        return vector

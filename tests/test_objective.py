@@ -291,6 +291,17 @@ def test_vectors_of_the_wrong_length_are_refused():
         objective.loss_and_gradient(objective.theta, out=torch.zeros(3))
 
 
+def test_values_that_are_not_finite_are_counted_where_the_objective_computes():
+    objective = Objective(make("mlp"), *images(torch.float32))
+    theta = objective.theta.double()
+    assert objective.finite_vector(theta).dtype == torch.float32
+    theta[0], theta[1] = torch.nan, 1e300
+    with pytest.raises(ValueError, match=r"^phi holds 2 NaN or infinite values in torch\.float32: expected 832 finite"):
+        objective.finite_vector(theta, "phi")
+    with pytest.raises(TypeError, match=r"^phi must be a tensor of shape \(832,\), got list$"):
+        objective.finite_vector([0.0], "phi")
+
+
 def test_a_vector_is_cut_into_pieces_and_joined_again():
     objective = Objective(make("mlp"), *images(torch.float32))
     theta = objective.theta

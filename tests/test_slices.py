@@ -290,7 +290,7 @@ def test_bad_input_gets_one_line_before_any_work():
         ("norm 0", lambda: line(objective, theta, torch.zeros_like(theta), [0, 1])),
         ("must have shape", lambda: line(objective, theta, direction[:-1], [0, 1])),
         ("must have shape", lambda: line(objective, theta[:-1], direction, [0, 1])),
-        ("holds 1 NaN", lambda: line(objective, theta, broken, [0, 1])),
+        ("direction holds 1 NaN or infinite values in torch.float64", lambda: line(objective, theta, broken, [0, 1])),
         ("at least two grid values", lambda: line(objective, theta, direction, [0])),
         ("at2 must hold at least two", lambda: plane(objective, theta, direction, other, [0, 1], [])),
         ("finite grid values", lambda: line(objective, theta, direction, [0, math.inf])),

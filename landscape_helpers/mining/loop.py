@@ -109,21 +109,14 @@ def mine(
 
 
 def check(objective: Objective, theta: torch.Tensor, epochs: int, lr: float, seed: int) -> torch.Tensor:
-    """Refuse what no mining can start from; return theta (P,) as the objective holds it."""
+    """Refuse what no mining can start from; return a copy of theta (P,) on the objective's device, of its dtype."""
     if seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}")
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {epochs}")
     if not (math.isfinite(lr) and lr > 0):
         raise ValueError(f"lr must be a finite learning rate above 0, got {lr}")
-    return point(objective, theta, "theta")
-
-
-def point(objective: Objective, vector: torch.Tensor, name: str) -> torch.Tensor:
-    objective.check_vector(vector, name)
-    if not bool(torch.isfinite(vector).all()):
-        raise ValueError(f"{name} holds NaN or infinite values")
-    return vector.detach().to(objective.device, objective.dtype, copy=True)
+    return objective.finite_vector(theta).clone()
 
 
 def _lambdas(algorithm: Algorithm, seed: int, epoch: int, batches: int) -> list[float]:

@@ -9,7 +9,7 @@ import torch
 
 from ..minibatch import MiniBatches
 from ..objective import Objective
-from .loop import Algorithm, Progress, check, mine, point
+from .loop import Algorithm, Progress, check, mine
 from .result import Mined
 
 
@@ -69,7 +69,7 @@ def vvv_basin(
             checkpoint that belongs to another search; all before any work.
     """
     theta = check(objective, theta, epochs, lr, seed)
-    phi = point(objective, phi, "phi")
+    phi = objective.finite_vector(phi, "phi")
     if bool((phi == theta).all()):
         raise ValueError(
             "phi equals theta, a minimum of both terms already: the direction would stay zero. Start phi elsewhere, "

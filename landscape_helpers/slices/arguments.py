@@ -18,18 +18,8 @@ PARALLEL = 1e-5
 Values = Sequence[float] | np.ndarray
 
 
-def finite_vector(objective: Objective, vector: torch.Tensor, name: str) -> torch.Tensor:
-    """``vector`` (P,) on the objective's device and of its dtype."""
-    objective.check_vector(vector, name)
-    vector = vector.detach().to(objective.device, objective.dtype)
-    if not bool(torch.isfinite(vector).all()):
-        bad = int((~torch.isfinite(vector)).sum())
-        raise ValueError(f"{name} holds {bad} NaN or infinite values: a slice needs finite ones")
-    return vector
-
-
 def check_direction(objective: Objective, direction: torch.Tensor, name: str) -> torch.Tensor:
-    direction = finite_vector(objective, direction, name)
+    direction = objective.finite_vector(direction, name)
     if float(direction.abs().max()) == 0:
         raise ValueError(f"{name} has norm 0: a slice needs a direction to go in")
     return direction

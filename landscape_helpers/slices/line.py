@@ -8,7 +8,7 @@ import torch
 import xarray
 
 from ..objective import Objective
-from .arguments import Values, check_direction, check_policy, check_targets, check_values, finite_vector, norm, relative
+from .arguments import Values, check_direction, check_policy, check_targets, check_values, norm, relative
 from .evaluator import Span
 from .record import common_attributes, coordinate, record
 from .sweep import Progress, sweep
@@ -69,7 +69,7 @@ def line(
         ValueError: theta or direction of the wrong length or not finite, a direction of norm 0, fewer than two grid
             values, an unknown policy, accuracy without class labels, or a checkpoint of another slice; before any work.
     """
-    theta = finite_vector(objective, theta, "theta")
+    theta = objective.finite_vector(theta)
     direction = check_direction(objective, direction, "direction")
     values = check_values(at, "at")
     check_policy(batchnorm, 1)

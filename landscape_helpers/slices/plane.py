@@ -15,7 +15,6 @@ from .arguments import (
     check_targets,
     check_values,
     cosine,
-    finite_vector,
     norm,
     relative,
 )
@@ -70,7 +69,7 @@ def plane(
     Raises:
         ValueError: as for a line, or if the directions are parallel.
     """
-    theta = finite_vector(objective, theta, "theta")
+    theta = objective.finite_vector(theta)
     first = check_direction(objective, first, "the first direction")
     second = check_direction(objective, second, "the second direction")
     values = check_values(at1, "at1"), check_values(at2, "at2")

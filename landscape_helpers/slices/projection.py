@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..objective_checks.vectors import check_finite
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -50,8 +52,7 @@ def project(theta: torch.Tensor, d1: torch.Tensor, d2: torch.Tensor, points: tor
         if vector.shape != theta.shape:
             raise ValueError(f"{name} must have theta's shape {tuple(theta.shape)}, got {tuple(vector.shape)}")
     for name, vectors in (("theta", theta), ("d1", d1), ("d2", d2), ("points", rows)):
-        if not bool(torch.isfinite(vectors).all()):
-            raise ValueError(f"{name} must be finite to have a place in a plane, got NaN or infinite values")
+        check_finite(vectors, name)
     axes = torch.stack([d1, d2], 1).double()
     norms = axes.norm(dim=0)
     if not bool((norms > 0).all()):
