@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
 import torch
@@ -200,9 +201,8 @@ def _normalise(dot: np.ndarray, norm: np.ndarray) -> np.ndarray:
 
 def _cosines(gradients: Sequence[torch.Tensor]) -> np.ndarray:
     gram = torch.stack([torch.stack([a @ b for b in gradients]) for a in gradients]).double().cpu().numpy()
-    first = gradients[0]
-    held = np.isfinite(gram) & (np.abs(gram) >= least(len(first), first.dtype))
-    if first.dtype != torch.float64 and not held.all():
+    pairs = product(gradients, repeat=2)
+    if any(lost(value, a, b) for value, (a, b) in zip(gram.ravel().tolist(), pairs, strict=True)):
         return _cosines([gradient.double() for gradient in gradients])
     norms = np.sqrt(np.diag(gram))
     both = np.outer(norms, norms)
