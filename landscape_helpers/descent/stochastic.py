@@ -3,7 +3,7 @@ r"""Stochastic gradient descent on mini-batches in a seeded order."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import xarray
 from ..checkpoint import Checkpoint, array, nest, unnest
 from ..identity import Identity
 from ..objective import Objective
+from .gradient_descent import Progress
 from .noise import IsotropicNoise
 from .probe import Probe
 from .probes import Probes
@@ -66,7 +67,7 @@ def sgd(
     checkpoint: str | Path | None = None,
     checkpoint_every: float = 60.0,
     keep_checkpoint: bool = False,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> StochasticDescent:
     r"""Train by mini-batch gradients:
 

@@ -1,1 +1,24 @@
-"""The papers' experiments: parameters in, one ``xarray.Dataset`` out. One module a chapter."""
+"""The papers' experiments: parameters in, one ``xarray.Dataset`` out. One module a chapter.
+
+Each has its parameters with their defaults, ``DEFAULTS``; ``validate(parameters)``, which completes those that are
+given and refuses what cannot run, with a ValueError of one line and before any data is read; and
+
+.. code-block:: python
+
+    run(parameters, *, seed, device="cpu", checkpoint=None, progress=None)
+
+Its arguments mean the same everywhere, and its own docstring says what they mean beyond that:
+
+- ``parameters``: any of ``DEFAULTS``; the rest take their default.
+- ``seed``: of the initialisation and of every other random choice.
+- ``device``: a torch device, ``"cpu"`` or ``"cuda"``.
+- ``checkpoint``: file for an unfinished run; an existing one is resumed.
+- ``progress``: a :data:`Progress`.
+
+The dataset holds what was measured, by names and with units; its attributes say how it was made.
+"""
+
+from collections.abc import Callable
+
+Progress = Callable[[int, int, float], None]
+"""Called as a run goes on, with (done, in all, loss)."""

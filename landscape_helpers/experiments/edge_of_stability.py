@@ -7,13 +7,14 @@ Table 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import xarray
 
 from ..descent import Telemetry, gradient_descent
+from . import Progress
 from .full_batch import SETTING, check_setting, finished, make_objective, smallest_eigenvalue
 from .images import read_images
 from .parameters import check_counts, check_positive, check_rates, completed
@@ -68,23 +69,22 @@ def run(
     seed: int,
     device: str = "cpu",
     checkpoint: Path | None = None,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Train one network by full-batch gradient descent and follow its curvature.
 
+    The arguments are those of every experiment (:mod:`landscape_helpers.experiments`).
+
     Args:
-        parameters: any of :data:`DEFAULTS`; the rest take their default.
         seed: of the initialisation, the only random choice.
-        device: a torch device, ``"cpu"`` or ``"cuda"``.
-        checkpoint: file for an unfinished run; an existing one is resumed.
-        progress: called after each step with (step, steps, loss).
+        progress: called after each step.
 
     Returns:
         ``loss`` over ``step``; over ``stop`` what :class:`~landscape_helpers.descent.Telemetry` measures; the
-        ``smallest_eigenvalue``, ``accuracy`` and lengths of theta at the ends; attributes say how it was made.
+        ``smallest_eigenvalue``, ``accuracy`` and lengths of theta at the ends.
 
     Raises:
-        ValueError: parameters out of range, or fewer eigenpairs than the data has classes.
+        ValueError: fewer eigenpairs than the data has classes.
     """
     p = validate(parameters)
     data = read_images(p)

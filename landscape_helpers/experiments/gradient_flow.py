@@ -7,7 +7,7 @@ eigenvector (SING-D16). One run is one size of the data set: Figures 5 and 6 com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from .. import slices
 from ..curvature import top_eigenpairs
 from ..descent import gradient_flow
 from ..objective import Objective
+from . import Progress
 from .full_batch import SETTING, check_setting, finished, make_objective
 from .images import read_images
 from .parameters import check_all_positive, check_counts, check_one_of, check_positive, completed
@@ -69,21 +70,19 @@ def run(
     seed: int,
     device: str = "cpu",
     checkpoint: Path | None = None,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Follow the gradient flow of one network, and look at the loss around its point of largest curvature.
 
+    The arguments are those of every experiment (:mod:`landscape_helpers.experiments`).
+
     Args:
-        parameters: any of :data:`DEFAULTS`; the rest take their default.
         seed: of the initialisation, the only random choice.
-        device: a torch device, ``"cpu"`` or ``"cuda"``.
-        checkpoint: file for an unfinished run; an existing one is resumed.
-        progress: called after each step with (step, steps, loss).
+        progress: called after each step.
 
     Returns:
         The record of :func:`~landscape_helpers.descent.gradient_flow` over ``step``; ``cusp_change`` and ``cusp_delta``
-        over (``cusp``, ``delta``), one row for each range; the eigenvalue there; ``accuracy`` and lengths of theta;
-        attributes say how it was made.
+        over (``cusp``, ``delta``), one row for each range; the eigenvalue there; ``accuracy`` and lengths of theta.
     """
     p = validate(parameters)
     data = read_images(p)

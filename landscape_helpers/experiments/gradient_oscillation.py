@@ -5,7 +5,7 @@ Every figure of the paper shows one or two quantities of such a run, so that one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import xarray
 from ..descent import GradientCorrelation, Sharpness, gradient_descent
 from ..models import build_model
 from ..objective import Objective
+from . import Progress
 from .images import read_images
 from .parameters import DTYPES, check_counts, check_one_of, check_rates, completed, is_count, is_list, is_number
 from .provenance import with_provenance
@@ -60,21 +61,20 @@ def run(
     seed: int,
     device: str = "cpu",
     checkpoint: Path | None = None,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Train one network by full-batch gradient descent and record its gradients' correlations.
 
+    The arguments are those of every experiment (:mod:`landscape_helpers.experiments`).
+
     Args:
-        parameters: any of :data:`DEFAULTS`; the rest take their default.
         seed: of the initialisation, the only random choice.
-        device: a torch device, ``"cpu"`` or ``"cuda"``.
-        checkpoint: file for an unfinished run; an existing one is resumed.
-        progress: called after each step with (step, steps, loss).
+        progress: called after each step.
 
     Returns:
         The record of :func:`~landscape_helpers.descent.gradient_descent` with the correlations of
         :class:`~landscape_helpers.descent.GradientCorrelation`, ``sharpness`` over ``stop`` where asked for, and the
-        final training ``accuracy``; attributes say how it was made.
+        final training ``accuracy``.
     """
     p = validate(parameters)
     data = read_images(p)

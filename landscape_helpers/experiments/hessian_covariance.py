@@ -8,7 +8,7 @@ enough for it, in double precision.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..curvature.covariance import hessian_decomposition
 from ..descent import gradient_descent
 from ..models import build_model
 from ..objective import Objective
+from . import Progress
 from .images import read_images
 from .parameters import check_counts, check_rates, completed, is_count, is_list
 from .provenance import with_provenance
@@ -65,21 +66,21 @@ def run(
     seed: int,
     device: str = "cpu",
     checkpoint: Path | None = None,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> xarray.Dataset:
     r"""Train by full-batch gradient descent and take the Hessian apart at every checkpoint.
 
+    The arguments are those of every experiment (:mod:`landscape_helpers.experiments`).
+
     Args:
-        parameters: any of :data:`DEFAULTS`; the rest take their default.
         seed: of the initialisation, the only random choice.
-        device: a torch device, ``"cpu"`` or ``"cuda"``.
         checkpoint: file for the unfinished descent between two checkpoints.
-        progress: called after each checkpoint with (done, in all, loss).
+        progress: called after each checkpoint.
 
     Returns:
         Over ``checkpoint``: ``loss``, ``gradient_norm``, the Frobenius norms of H, C, :math:`\bar g\bar g^\top` and R,
         the spectral norms of H and R, the ``identity_error`` :math:`\|H-C-\bar g\bar g^\top-R\|/\|H\|` and the
-        ``alignment`` :math:`\langle H,C\rangle/(\|H\|\|C\|)`; attributes say how it was made.
+        ``alignment`` :math:`\langle H,C\rangle/(\|H\|\|C\|)`.
 
     Raises:
         ValueError: a network of more parameters than dense matrices are meant for.

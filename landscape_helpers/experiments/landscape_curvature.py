@@ -6,7 +6,7 @@ and, beyond the paper, how far a second difference of the loss lies from the Hes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import xarray
 
 from .. import directions, slices
 from ..curvature import HessianAt, loss_change, spectral_density, trace
+from . import Progress
 from .landscape.curves import gaussian_seed, losses_along, view
 from .landscape.setting import Setting
 from .landscape.tables import Tables
@@ -81,16 +82,16 @@ def run(
     seed: int,
     device: str = "cpu",
     checkpoint: Path | None = None,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Train one network, or recall its checkpoints, and look at its Hessian.
 
+    The arguments are those of every experiment (:mod:`landscape_helpers.experiments`).
+
     Args:
-        parameters: any of :data:`DEFAULTS`; the rest take their default.
         seed: of training, of the Lanczos starts and of the noise.
-        device: a torch device, ``"cpu"`` or ``"cuda"``.
         checkpoint: file of this run's unfinished state; checkpoints and eigenvectors are kept beside it.
-        progress: called after each part with (done, in all, loss).
+        progress: called after each part.
 
     Returns:
         Eigenvalues over (``hessian_epoch``, ``eigen``) with residuals, curves and planes along the eigenvectors,

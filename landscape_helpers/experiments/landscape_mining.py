@@ -7,13 +7,14 @@ planes spanned by any two directions of the paper (12).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray
 
+from . import Progress
 from .landscape.peaks import peaks
 from .landscape.planes import check_plane, plane
 from .landscape.setting import Setting
@@ -79,20 +80,20 @@ def run(
     seed: int,
     device: str = "cpu",
     checkpoint: Path | None = None,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Train one network, or recall its checkpoints, and search for directions around them.
 
+    The arguments are those of every experiment (:mod:`landscape_helpers.experiments`).
+
     Args:
-        parameters: any of :data:`DEFAULTS`; the rest take their default.
         seed: of training, of the batches and of the random directions.
-        device: a torch device, ``"cpu"`` or ``"cuda"``.
         checkpoint: file of this run's unfinished state; checkpoints, eigenvectors and mined directions lie beside it.
-        progress: called after each part with (done, in all, loss).
+        progress: called after each part.
 
     Returns:
         Curves along what was mined and along its null models, norms and losses of the search over ``mining_epoch``,
-        overlaps with eigenvectors, and planes; attributes say how it was made.
+        overlaps with eigenvectors, and planes.
     """
     p = validate(parameters)
     setting = Setting(p, seed, device, checkpoint, progress)

@@ -6,7 +6,7 @@ Gaussian directions under every condition (Figures 2, 3, A.15, B.16, B.17), desc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import xarray
 
 from .. import directions
+from . import Progress
 from .landscape.curves import add_curve
 from .landscape.descents import angles, descent_curves
 from .landscape.gaussians import gaussian_curves, gaussian_plane
@@ -96,20 +97,20 @@ def run(
     seed: int,
     device: str = "cpu",
     checkpoint: Path | None = None,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Train one network, or recall its checkpoints, and slice the landscape around them.
 
+    The arguments are those of every experiment (:mod:`landscape_helpers.experiments`).
+
     Args:
-        parameters: any of :data:`DEFAULTS`; the rest take their default.
         seed: of the initialisation, the order of the data and the random directions.
-        device: a torch device, ``"cpu"`` or ``"cuda"``.
         checkpoint: file of this run's unfinished state; trained checkpoints and finished slices are kept beside it.
-        progress: called after each part with (done, in all, loss).
+        progress: called after each part.
 
     Returns:
         Curves over (``curve``, ``point``), planes over (``plane``, ``row``, ``column``), the kept checkpoints, angles
-        and the interpolation; attributes say how it was made.
+        and the interpolation.
     """
     p = validate(parameters)
     setting = Setting(p, seed, device, checkpoint, progress)

@@ -8,13 +8,14 @@ shrinks at the rate :math:`|\lambda_i\eta-1|`, changes its sign at every step wh
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray
 
+from . import Progress
 from .parameters import check_all_positive, check_counts, completed, is_list
 from .provenance import stamped
 
@@ -54,16 +55,17 @@ def run(
     seed: int,
     device: str = "cpu",
     checkpoint: Path | None = None,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> xarray.Dataset:
     r"""Descend from a random point of the bowl with every rate.
 
+    The arguments are those of every experiment (:mod:`landscape_helpers.experiments`).
+
     Args:
-        parameters: any of :data:`DEFAULTS`; the rest take their default.
         seed: of the starting point; components are drawn from [1, 2] so that none starts at rest.
         device: not used; two numbers need none.
         checkpoint: not used.
-        progress: called after each rate with (done, in all, loss).
+        progress: called after each rate.
 
     Returns:
         Over (``rate``, ``step``, ``component``) the ``position``; over (``rate``, ``component``) the

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..descent.noise import IsotropicNoise, largest_gradient_variance
 from ..descent.schedules import SCHEDULE_FACTORIES, SCHEDULES, Schedule, named_schedule
 from ..models import build_model
 from ..objective import BATCHNORM_POLICIES, Objective
+from . import Progress
 from .images import read_images
 from .parameters import DTYPES, check_counts, check_one_of, check_rates, completed, is_count, is_list, is_number
 from .provenance import with_provenance
@@ -141,21 +142,20 @@ def run(
     seed: int,
     device: str = "cpu",
     checkpoint: Path | None = None,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Train one network and record the walk.
 
+    The arguments are those of every experiment (:mod:`landscape_helpers.experiments`).
+
     Args:
-        parameters: any of :data:`DEFAULTS`; the rest take their default.
         seed: of the initialisation, the order of the data and the noise.
-        device: a torch device, ``"cpu"`` or ``"cuda"``.
-        checkpoint: file for an unfinished run; an existing one is resumed.
-        progress: called with (done, in all, loss).
+        progress: called after each epoch, with its mean loss.
 
     Returns:
         Over ``step``: batch loss, rate, cosine, norms and distance; over (``update``, ``alpha``): the loss between
         consecutive iterates, with the ``update_epoch`` of the window; over ``evaluation`` and ``stop``: accuracies and
-        the Hessian's extreme eigenvalues where asked for; attributes say how it was made.
+        the Hessian's extreme eigenvalues where asked for.
     """
     p = validate(parameters)
     started = time.perf_counter()
