@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,10 +18,12 @@ import torch
 from ..directions import Normalisation, gaussian
 from ..objective import Objective
 from ..shapes import middle_well, peak_height
+from .loop import Progress
 from .result import Mined
 
 FORWARD = 1 / 3  # of a gradient
 PRODUCT = 2  # gradients: a Hessian-vector product differentiates the gradient once more
+POINTS = 41  # of a curve, as the paper draws them
 Score = Callable[[torch.Tensor], float]
 Curve = Callable[[torch.Tensor], np.ndarray]
 
@@ -56,7 +59,7 @@ def best_random(
     normalize: Normalisation | None = None,
     seed: int = 0,
     cost: float | None = None,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> NullModel:
     """Score random Gaussian directions of one length until the budget is spent; keep the best.
 
@@ -108,7 +111,7 @@ def null_w_peak(
     budget: float | None = None,
     curve: Curve | None = None,
     seed: int = 0,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> NullModel:
     """Random directions as long as a mined w-peak's, at the cost of its search, by the height of their peak.
 
@@ -126,11 +129,8 @@ def null_w_peak(
         seed: of the draws.
         progress: called after each direction with (draw, draws, best score).
     """
-    grid = np.linspace(-1, 1, 41) if at is None else np.asarray(at, dtype=np.float64)
-    losses = curve or _by_points(objective, theta, grid)
-    return _null(
-        objective, theta, mined, lambda d: peak_height(grid, losses(d), signed=True), len(grid), budget, seed, progress
-    )
+    grid = np.linspace(-1, 1, POINTS) if at is None else at
+    return _null(objective, theta, mined, partial(peak_height, signed=True), grid, budget, curve, seed, progress)
 
 
 def null_vvv_basin(
@@ -142,7 +142,7 @@ def null_vvv_basin(
     budget: float | None = None,
     curve: Curve | None = None,
     seed: int = 0,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> NullModel:
     """The same for Algorithm 2, by the depth of the well between 0 and 1 (:func:`.middle_well`).
 
@@ -156,21 +156,24 @@ def null_vvv_basin(
         seed: of the draws.
         progress: called after each direction with (draw, draws, best score).
     """
-    grid = np.linspace(0, 1, 41) if at is None else np.asarray(at, dtype=np.float64)
-    losses = curve or _by_points(objective, theta, grid)
-    return _null(objective, theta, mined, lambda d: middle_well(grid, losses(d)), len(grid), budget, seed, progress)
+    grid = np.linspace(0, 1, POINTS) if at is None else at
+    return _null(objective, theta, mined, middle_well, grid, budget, curve, seed, progress)
 
 
 def _null(
     objective: Objective,
     theta: torch.Tensor,
     mined: Mined | torch.Tensor,
-    score: Score,
-    points: int,
+    shape: Callable[[np.ndarray, np.ndarray], float],
+    at: Sequence[float] | np.ndarray,
     budget: float | None,
+    curve: Curve | None,
     seed: int,
-    progress: Callable[[int, int, float], None] | None,
+    progress: Progress | None,
 ) -> NullModel:
+    """The best random direction by ``shape``, which takes a grid and the losses over it."""
+    grid = np.asarray(at, dtype=np.float64)
+    losses = curve or _by_points(objective, theta, grid)
     direction = mined.direction if isinstance(mined, Mined) else mined
     if budget is None:
         if not isinstance(mined, Mined):
@@ -179,7 +182,12 @@ def _null(
     norm = float(direction.double().norm())
     if not norm > 0:
         raise ValueError("the mined direction is zero: there is no length for random directions to have")
-    return best_random(objective, theta, score, budget, norm=norm, seed=seed, cost=points * FORWARD, progress=progress)
+
+    def score(way: torch.Tensor) -> float:
+        return shape(grid, losses(way))
+
+    cost = len(grid) * FORWARD
+    return best_random(objective, theta, score, budget, norm=norm, seed=seed, cost=cost, progress=progress)
 
 
 def _by_points(objective: Objective, theta: torch.Tensor, grid: np.ndarray) -> Curve:
