@@ -19,8 +19,8 @@ from .predictions import right_predictions
 def accuracy_on(objective: Objective, theta: torch.Tensor, x: torch.Tensor, y: torch.Tensor, batch: int = 500) -> float:
     """Share of (x, y) classified as labelled at theta, BatchNorm with the statistics of the objective's own data.
 
-    Those statistics are taken in one pass over all samples, the variance with Bessel's correction, as training would
-    leave them behind for evaluation. Networks without BatchNorm do not notice.
+    Those statistics are the mean over the objective's micro-batches of theirs, the variance with Bessel's correction,
+    as training would leave them behind for evaluation. Networks without BatchNorm do not notice.
 
     Args:
         objective: whose model and BatchNorm statistics are used; they stay as they are.
@@ -47,12 +47,16 @@ def accuracy_on(objective: Objective, theta: torch.Tensor, x: torch.Tensor, y: t
     with torch.no_grad():
         for norm in norms:
             norm.train()
-            norm.track_running_stats, norm.momentum = True, 1.0
+            norm.track_running_stats = True
             norm.running_mean = torch.zeros(norm.num_features, dtype=objective.dtype, device=objective.device)
             norm.running_var = torch.ones_like(norm.running_mean)
             norm.num_batches_tracked = torch.zeros((), dtype=torch.long, device=objective.device)
-        if norms:
-            model(objective.samples()[0])
+        seen = 0.0
+        for share, own, _ in objective.weighted() if norms else ():
+            seen += share
+            for norm in norms:
+                norm.momentum = share / seen  # so that the running average is the mean
+            model(own)
         model.eval()
         right = 0
         dtype = objective.dtype if next(objective.weighted())[1].is_floating_point() else None

@@ -29,6 +29,7 @@ from .objective_checks.preparation import prepared_data, prepared_model
 from .objective_checks.trial import check_evaluation
 from .objective_checks.vectors import check_finite, check_length, columns_of
 from .padding import padding_rows
+from .precision import warn_of_tf32
 from .predictions import right_predictions
 from .twice_differentiable import TwiceDifferentiable, first_gradient
 
@@ -91,7 +92,8 @@ class Objective:
             - ``"whole"``: mean and variance of all n images, in one pass; needs ``batch_size=None``.
             - ``"frozen"``: the model's running statistics, as constants.
         device: where to compute; default: where the model's parameters are.
-        dtype: floating type of parameters and inputs; default: the model's.
+        dtype: floating type of parameters and inputs; default: the model's. float32 on a CUDA device is rounded to TF32
+            unless one works inside :func:`~landscape_helpers.precision.full_precision`; a warning says so.
 
     Instruments that evaluate the network in their own way find it in ``model`` (the private copy), ``weights`` (its
     parameters in the order of theta), ``loss_function``, :meth:`weighted`, :meth:`samples`, :meth:`move`,
@@ -122,6 +124,7 @@ class Objective:
         first = trainable_parameters(model)[0][1]
         self.device = torch.device(device) if device is not None else first.device
         self.dtype = dtype or first.dtype
+        warn_of_tf32(self.device, self.dtype)
         self.n = len(x)
         self.batchnorm = batchnorm
         self.batch_size = min(batch_size or self.n, self.n)

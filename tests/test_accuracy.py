@@ -44,6 +44,24 @@ def test_the_network_by_hand_with_the_statistics_of_the_objective(norm: bool, ba
     assert (by_hand(own) != by_hand(x)) is norm, "the statistics of the other images would not do"
 
 
+def test_with_micro_batches_the_statistics_are_their_means() -> None:
+    (own, labels), (x, y) = samples(50, 0.0), samples(600, 1.5)
+    own = own + torch.linspace(0, 20, 50, dtype=own.dtype)[:, None]  # so that the whole varies more than each part
+    net = model(True)
+    objective = Objective(net, own, labels, batch_size=20)  # 20, 20 and 10
+    layers = [m for m in net if isinstance(m, torch.nn.Linear)]
+    (norm,) = [m for m in net if isinstance(m, torch.nn.BatchNorm1d)]
+    with torch.no_grad():
+        pieces = [(len(part) / 50, layers[0](part)) for part in own.split(20)]
+        mean = sum(w * part.mean(0) for w, part in pieces)
+        variance = sum(w * part.var(0, unbiased=True) for w, part in pieces)
+        hidden = (layers[0](x) - mean) / (variance + norm.eps).sqrt() * norm.weight + norm.bias
+        right = layers[1](hidden.tanh()).argmax(1) == y
+    assert accuracy_on(objective, objective.theta, x, y) == float(right.double().mean())
+    whole = Objective(net, own, labels, batchnorm="whole")
+    assert accuracy_on(whole, whole.theta, x, y) != float(right.double().mean())
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.uint8, torch.int64])
 def test_numbers_of_another_type_are_taken_in_the_objectives(dtype: torch.dtype) -> None:
     net, (own, labels) = model(norm=False), samples(40, 0.0)

@@ -218,3 +218,27 @@ def test_an_interrupted_run_is_resumed(tmp_path: Path, monkeypatch: pytest.Monke
     resumed = edge_of_stability.run(EDGE, seed=1, checkpoint=file)
     np.testing.assert_array_equal(resumed["loss"], whole["loss"])
     np.testing.assert_allclose(resumed["eigenvalue"], whole["eigenvalue"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("module", "parameters", "tail"),
+    [(edge_of_stability, EDGE, "smallest_eigenvalue"), (gradient_flow, FLOW, "profile")],
+)
+def test_what_comes_after_the_descent_can_fail_without_losing_it(
+    module: Any, parameters: dict[str, Any], tail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("landscape_helpers.checkpoint.Checkpoint.due", lambda self: True)
+    file = tmp_path / "unfinished.npz"
+    steps: list[int] = []
+
+    def count(step: int, *_: object) -> None:
+        steps.append(step)
+
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(module, tail, lambda *_: (_ for _ in ()).throw(MemoryError()))
+        module.run(parameters, seed=1, checkpoint=file, progress=count)
+    last = steps[-1]
+    steps.clear()
+    again = module.run(parameters, seed=1, checkpoint=file, progress=count)
+    assert steps == [last] and again.sizes["step"] == last + 1
+    xarray.testing.assert_identical(again.drop_attrs(), module.run(parameters, seed=1).drop_attrs())

@@ -12,7 +12,8 @@ Its arguments mean the same everywhere, and its own docstring says what they mea
 - ``parameters``: any of ``DEFAULTS``; the rest take their default.
 - ``seed``: of the initialisation and of every other random choice.
 - ``device``: a torch device, ``"cpu"`` or ``"cuda"``.
-- ``checkpoint``: file for an unfinished run; an existing one is resumed.
+- ``checkpoint``: file for an unfinished run; an existing one is resumed. It may still be there at the end: delete it
+  once the result is stored, and nothing is lost whenever the process is killed.
 - ``progress``: a :data:`Progress`.
 
 The dataset holds what was measured, by names and with units; its attributes say how it was made.

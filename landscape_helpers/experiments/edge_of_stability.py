@@ -107,6 +107,7 @@ def run(
         [telemetry],
         stop_loss=p["stop_loss"],
         checkpoint=checkpoint,
+        keep_checkpoint=True,
         progress=progress,
     )
     dataset = descent.record

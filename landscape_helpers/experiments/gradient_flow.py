@@ -100,6 +100,7 @@ def run(
         snapshot_every=p["snapshot_every"],
         tol=p["tol"],
         checkpoint=checkpoint,
+        keep_checkpoint=True,
         progress=progress,
     )
     dataset = xarray.merge([flow.record, profile(objective, flow.snapshot_peak.theta, p)], combine_attrs="no_conflicts")

@@ -93,6 +93,7 @@ def run(
         probes,
         stop_loss=p["stop_loss"],
         checkpoint=checkpoint,
+        keep_checkpoint=True,
         progress=progress,
     )
     dataset = descent.record

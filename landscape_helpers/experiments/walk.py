@@ -198,6 +198,7 @@ def run(
         noise=noise,
         stop_loss=p["stop_loss"],
         checkpoint=checkpoint,
+        keep_checkpoint=True,
         progress=progress,
     )
     dataset = descent.record
