@@ -50,6 +50,7 @@ class MiniBatches:
         order = torch.randperm(self.objective.n, generator=generator).to(self._x.device)
         yield from order.split(self.batch_size)
 
+    @torch.enable_grad()
     def gradient(
         self, theta: torch.Tensor, batch: torch.Tensor, out: torch.Tensor | None = None
     ) -> tuple[float, torch.Tensor]:

@@ -50,6 +50,7 @@ class HessianDecomposition:
         return float(np.linalg.norm(gap) / np.linalg.norm(self.hessian))
 
 
+@torch.enable_grad()
 def hessian_decomposition(objective: Objective, theta: torch.Tensor) -> HessianDecomposition:
     """H, C, gg' and R at theta (P,), dense: for small networks.
 

@@ -105,7 +105,7 @@ def run(
 
     Args:
         seed: of the initialisation, the order of the data and the random directions.
-        checkpoint: file of this run's unfinished state; trained checkpoints and finished slices are kept beside it.
+        checkpoint: a file beside which trained checkpoints are kept for this run and others that need them.
         progress: called after each part.
 
     Returns:
