@@ -185,8 +185,13 @@ def test_links_of_the_documents_lead_somewhere() -> None:
     for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)\s]+)\)", text):
-            if not target.startswith("https://"):
-                assert (ROOT / target).exists(), f"{name} links to {target}, which is not there"
+            if target.startswith("https://"):
+                continue
+            file, _, heading = target.partition("#")
+            assert (ROOT / file).exists(), f"{name} links to {file}, which is not there"
+            linked = (ROOT / file).read_text(encoding="utf-8") if heading else ""
+            headings = [re.sub(r"[^\w-]", "", h.replace(" ", "-")).lower() for h in re.findall(r"^#+ (.+)$", linked, re.M)]
+            assert not heading or heading in headings, f"{file} has no heading {heading}"
 
 
 def test_readme_opens_with_a_picture_of_the_book() -> None:
