@@ -140,8 +140,9 @@ def orthogonalised(d2: torch.Tensor, d1: torch.Tensor) -> torch.Tensor:
 
     .. math:: d_2 - \frac{\langle d_1,d_2\rangle}{\langle d_1,d_1\rangle}\,d_1
 
-    The mining paper calls the pairs of its surfaces orthogonal and does not make them so (Sec. 2.1); the lines from one
-    point to two checkpoints, for instance, are not. The norm is that of the projection, not of d2.
+    The mining paper speaks of two orthogonal directions (Sec. 2.1), says that most of its own are (Appendix A.4) and
+    does not make them so; the lines from one point to two checkpoints, for instance, are not. The norm is that of the
+    projection, not of d2.
 
     Raises:
         ValueError: vectors of different length, of zero norm or not finite, or parallel ones.

@@ -6,7 +6,7 @@ normalisation of a residual shortcut, or a block of the simple CNN), and so is a
 ``downsample`` or ``shortcut``, as torchvision and most ResNet code name theirs.
 
 Counted this way ResNet-18 has 38 layers, the number the gradient-oscillation paper uses when it calls the
-output layer "the 38-th" (Section IV).
+output layer "the last 38-th layer" (Section IV).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ NEAR, FAR = 1e-4, 3e-3  # distances between which the exponent is fitted
 
 @register
 def number_of_images(r: Record) -> float:
-    """Number of images whose mean the loss is, n_D: those that are left when classes are dropped (Section 5.4).
+    """Number of images whose mean the loss is, n_D (Section 4.2): those that are left when classes are dropped.
 
     Raises:
         NotRecorded: the run does not say.

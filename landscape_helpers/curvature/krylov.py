@@ -38,8 +38,8 @@ class KrylovSpace:
     r"""An orthonormal basis V (m, P) with :math:`V H V^\top = T` tridiagonal, by the Lanczos recursion.
 
     Every new vector is orthogonalised twice against all earlier ones, so converged eigenvalues do not reappear as
-    ghosts (Golub & Van Loan, *Matrix Computations*, 10.3). When the space is exhausted, which happens with repeated
-    eigenvalues and with few distinct ones, it goes on in a fresh orthogonal direction.
+    ghosts (Golub & Van Loan, *Matrix Computations*, 4th ed., 10.3). When the space is exhausted, which happens with
+    repeated eigenvalues and with few distinct ones, it goes on in a fresh orthogonal direction.
 
     Args:
         product: ``v (P,) -> H v``.

@@ -20,7 +20,7 @@ class LossChange:
 
     For draw m, :math:`\delta\mathcal L^{(m)}(\lambda)\approx\tfrac12 a_m\lambda^2+b_m\lambda` with
     :math:`a_m=\epsilon_m^\top H\epsilon_m` and :math:`b_m=\epsilon_m^\top g`
-    (*Visualizing, Rethinking, and Mining the Loss Landscape*, eq. 3 and Figure 13, second row).
+    (*Visualizing, Rethinking, and Mining the Loss Landscape*, eq. 1, Appendix B.3 and Figure 13, second row).
 
     Attributes:
         lambdas: (L,) the scales.

@@ -1,7 +1,8 @@
 """A network and the loss over all its training images: what the singularity paper's experiments start from.
 
 *There is a Singularity in the Loss Landscape*, Section 4: the whole training set or a subset of it, full-batch
-gradients, Kaiming's initialisation, no normalisation, no regularisation, no dropout.
+gradients, Kaiming's initialisation; no regularisation (Section 5.4), VGG-16 without normalisation (Section 4.1). That
+AlexNet has none either, and that nothing is dropped out, is our reading.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ def make_objective(p: Mapping[str, Any], data: Data, seed: int, device: str) -> 
 def smallest_eigenvalue(objective: Objective, theta: torch.Tensor, tol: float, max_products: int) -> float:
     """The most negative curvature at theta; NaN where second derivatives overflow.
 
-    Power iteration (SING-D13) returns the largest in magnitude and the paper asserts that those are positive: this is
-    the number that can contradict it.
+    Power iteration (SING-D13) returns the largest in magnitude, and the paper reports without numbers that those are
+    positive (Section 3.3): this is the number that can contradict it.
     """
     try:
         return float(top_eigenpairs(objective, theta, 1, "SA", tol, max_products=max_products).values[0])

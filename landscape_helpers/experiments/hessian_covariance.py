@@ -31,7 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "pool": 1,  # side of the square over which pixels are averaged
     "model": "mlp",
     "model_options": {},
-    "lr": 0.1,  # Section 4
+    "lr": 0.1,  # that of Section 4's runs with noise
     "checkpoints": [0, 10, 100, 1000],  # full-batch updates after which the matrices are formed
 }
 PARAMETERS = 2000  # dense matrices of more are no longer a small experiment

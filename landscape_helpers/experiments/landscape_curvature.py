@@ -26,13 +26,14 @@ from .parameters import check_all_positive, check_counts, check_positive, comple
 DEFAULTS: dict[str, Any] = {
     **TRAINING,
     "hessian_at": [10, 50, 200],  # Figure 8
-    "density_at": [0, 10, 50, 200],  # Figure 13
+    "density_at": [0, 10, 50, 200],  # not stated in the text of Figure 13
     "eigenpairs": 10,  # Appendix B.1
     "shown": 5,  # Section 2.4
     "points": 41,
-    "scales": [1.0, 0.1],  # views along unit eigenvectors scaled to |theta|; not stated
+    # Views along unit eigenvectors scaled to |theta|: [-1, 1] as everywhere (Section 2.1); their length is not stated.
+    "scales": [1.0, 0.1],
     "plane_points": 21,  # not stated
-    "plane_scale": 0.1,  # not stated
+    "plane_scale": 0.1,  # as above
     "planes_at": [],
     "probes": 10,  # not stated
     "lanczos_steps": 80,  # not stated

@@ -25,7 +25,7 @@ from .parameters import check_counts, check_positive, check_rates, completed
 
 DEFAULTS: dict[str, Any] = {
     **TRAINING,
-    "mine_at": [10, 50, 200],  # Figure 9
+    "mine_at": [10, 50, 200],  # those of Figure 8; of Figure 9 only 200 is named
     "mining_epochs": 50,  # not stated
     "mining_lr": 0.1,  # not stated
     "mining_batch": 128,  # not stated

@@ -20,7 +20,7 @@ from .parameters import check_all_positive, check_counts, completed, is_list
 from .provenance import stamped
 
 DEFAULTS: dict[str, Any] = {
-    "eigenvalues": [1.0, 10.0],  # smallest and largest; the axis of Figure 28 has no scale
+    "eigenvalues": [1.0, 10.0],  # smallest and largest; the text of Figure 28 has no scale
     # eta in units of 1 / lambda_max, from the over-damped range through the under-damped one to divergence.
     "rates": [0.25, 0.5, 0.75, 0.9, 1.1, 1.25, 1.5, 1.75, 1.9, 2.1, 2.25],
     "steps": 30,

@@ -1,10 +1,9 @@
 r"""One network, one slider: what the learning rate does to loss, gradient correlation and sharpness.
 
 The opening figure of the gradient-oscillation chapter. A small network is trained on the embedded digits by
-full-batch gradient descent, once per rate. Along the slider the reader meets the three regimes of the
-paper: adjacent gradients that agree (correlation near 1), adjacent gradients that oppose each other (near
--1) while the loss still falls, and divergence; beside them the sharpness and the line :math:`2/\eta` that it
-settles around.
+full-batch gradient descent, once per rate. Along the slider the reader meets three regimes: the paper's two, adjacent
+gradients that agree (correlation near 1) and adjacent gradients that oppose each other (near -1) while the loss still
+falls, and divergence; beside them the sharpness and the line :math:`2/\eta` that it settles around.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Measured heights against those of a quadratic valley, which the paper compares in words: WALK-X02."""
+"""Measured heights against those of a quadratic valley, a comparison that the paper does not make: WALK-X02."""
 
 from __future__ import annotations
 

@@ -34,8 +34,8 @@ def vvv_basin(
         \arg\min_\phi\ \mathbb E_{\lambda\in[0.5-\alpha,0.5+\alpha]}
         \left[\mathcal L(\phi)+\gamma\,\mathcal L((1-\lambda)\theta+\lambda\phi)\right]
 
-    (*Visualizing, Rethinking, and Mining*, eq. 3) by its Algorithm 2 with one misprint mended (the second gradient is
-    taken at :math:`\hat\phi`): for each mini-batch
+    (*Visualizing, Rethinking, and Mining*, eq. 3) by its Algorithm 2, in which the point of the second gradient is read
+    as :math:`\hat\phi` and the distribution of :math:`\lambda` as uniform: for each mini-batch
 
     .. math::
 

@@ -18,7 +18,8 @@ def cnn(
     batchnorm: bool = False,
     activation: str = "relu",
 ) -> nn.Module:
-    """The simple CNN of *Exploring Gradient Oscillation*, Figure 2: three convolution blocks and a linear layer.
+    """The simple CNN of *Exploring Gradient Oscillation*, Section III-A: three convolution blocks and a linear
+    layer, which it calls a fully-connected block.
 
     The paper gives neither widths nor what a block holds. Read here as 3x3 convolution, 2x2 max-pooling and
     ReLU with ``width``, ``2 width`` and ``4 width`` channels; ``batchnorm`` puts batch normalisation behind each

@@ -54,8 +54,8 @@ def build_model(
         seed: of the initialisation, from 0 to 2^63 - 1. The global random state is left as it was. Weights are drawn on
             the CPU, so that a seed means the same weights on every machine; under ``torch.device("meta")`` none are
             drawn.
-        init: "default", the framework's, since none of the papers states its own; "kaiming", normal with variance
-            2 / fan-in and zero biases (He et al. 2015).
+        init: "default", the framework's, since three of the papers state none; "kaiming", which the singularity paper
+            states (Section 4), normal with variance 2 / fan-in and zero biases (He et al. 2015).
         options: of the network, such as ``width=16`` or ``batchnorm=True``. What a name stands for, such as the depth
             of "vgg16", is not an option.
 

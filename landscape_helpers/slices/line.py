@@ -32,8 +32,8 @@ def line(
 
         f(\lambda) = \mathcal L(\theta + \lambda\epsilon)
 
-    *Visualizing, Rethinking, and Mining the Loss Landscape*, eq. 1. The direction is taken as it comes: scale it with
-    :mod:`landscape_helpers.directions` first.
+    *Visualizing, Rethinking, and Mining the Loss Landscape*, Sec. 2.1. The direction is taken as it comes: scale it
+    with :mod:`landscape_helpers.directions` first.
 
     Args:
         objective: whose loss is wanted, over all its n samples.

@@ -43,8 +43,8 @@ def plane(
 
         f(\lambda_1, \lambda_2) = \mathcal L(\theta + \lambda_1\epsilon_1 + \lambda_2\epsilon_2)
 
-    *Visualizing, Rethinking, and Mining the Loss Landscape*, eq. 2. The directions are taken as they come and are not
-    made orthogonal: their cosine stands in the attributes.
+    *Visualizing, Rethinking, and Mining the Loss Landscape*, Sec. 2.1. The directions are taken as they come and are
+    not made orthogonal: their cosine stands in the attributes.
 
     Args:
         objective: whose loss is wanted, over all its n samples.

@@ -14,7 +14,7 @@ from .curves import gaussian_seed
 from .setting import Setting
 
 CENTRES, HALF_WIDTH = 11, 0.05  # Section 3 and Appendix B.3
-GMI_CURVES = 3  # Figure 14
+GMI_CURVES = 3  # ours, for each network; Figure 14 has three plots of one each
 
 
 def interpolation(setting: Setting) -> xarray.Dataset:

@@ -1,8 +1,8 @@
 """Training the networks whose surroundings are looked at, and keeping checkpoints of them.
 
-*Visualizing, Rethinking, and Mining the Loss Landscape*, Appendix A.1: SGD with batches of 128, weight decay 5e-4, rate
-0.1 (0.01 where a pre-trained network is fine-tuned), 200 epochs, checkpoints at E = 0, 10, 50, 100, 200. Momentum,
-schedule and augmentation are not stated; here momentum 0.9, a cosine schedule and no augmentation.
+*Visualizing, Rethinking, and Mining the Loss Landscape*, Appendix A.1: batches of 128, weight decay 5e-4, rate 0.1
+(0.01 where a pre-trained network is fine-tuned), 200 epochs; checkpoints at E = 0, 10, 50, 100, 200 (A.3). Optimiser,
+momentum, schedule and augmentation are not stated; here SGD with momentum 0.9, a cosine schedule and no augmentation.
 """
 
 from __future__ import annotations
