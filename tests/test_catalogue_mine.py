@@ -194,7 +194,7 @@ class TestCost:
         macs = forward_macs(p["model"], (3, 224, 224), 1000)
         assert macs is not None
         curves = 2 * 5  # conditions, draws
-        assert run_pflop(p, "landscape_slices") == pytest.approx(2 * macs * curves * 41 * 200 / 1e15)
+        assert run_pflop(p, "landscape_slices") == pytest.approx(2 * macs * curves * 41 * 150 / 1e15)
 
 
 TWO_EXPERIMENTS = """
