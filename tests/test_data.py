@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import hashlib
+import json
 from importlib import resources
 
 import numpy as np
@@ -151,6 +152,9 @@ def test_the_first_classes_in_the_order_in_which_they_stand():
     assert part.classes == ("0", "1", "2") and part.provenance["classes"] == "first 3 of 10"
     assert (part.provenance["n_train"], part.provenance["n_test"]) == (len(rows), len(test_rows))
     assert first_classes(data, 10) is data
+    two = first_classes(data, np.int64(2))
+    assert two.classes == ("0", "1") and set(two.y_train.tolist()) == {0, 1}
+    assert json.loads(json.dumps(two.provenance)) == two.provenance, "plain numbers, which files can hold"
     for count in (1, 11, 2.0, True):
         with pytest.raises(ValueError) as error:
             first_classes(data, count)

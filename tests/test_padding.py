@@ -128,6 +128,31 @@ def test_rows_that_are_trained_all_the_same_are_free():
         assert bool(directions.gaussian(objective, objective.theta, normalize=None)[:WIDTH].all()) == free
 
 
+class Pair(nn.Module):
+    """One table under two names, each with a padding of its own, and a table that is never looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.unused = nn.Embedding(TOKENS, WIDTH, padding_idx=2)
+        self.one, self.other = (nn.Embedding(TOKENS, WIDTH, padding_idx=row) for row in (0, 1))
+        self.other.weight, self.head = self.one.weight, nn.Linear(WIDTH, CLASSES)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return self.head((self.one(x) + self.other(x.clamp(min=1))).mean(1).tanh())
+
+
+def test_modules_that_share_a_table_must_name_one_row():
+    """No gradient comes to row 0 on these tokens, but it is the padding of one of the two alone."""
+    with torch.no_grad():  # what the caller has switched off is no matter
+        objective = objective_of(Pair())
+    still = (directions.gaussian(objective, objective.theta, normalize=None) == 0).nonzero().flatten()
+    assert still.tolist() == list(range(2 * WIDTH, 3 * WIDTH)), "the padding of the table that is never looked at"
+    assert float(objective.model.calls) == 0
+
+
 def test_any_row_may_be_the_padding():
     for row in (3, TOKENS - 1, -1):
         objective = objective_of(reader(row))

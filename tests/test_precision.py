@@ -50,15 +50,21 @@ def test_matrix_products_that_someone_let_be_rounded_are_noticed() -> None:
 
 
 @pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="torch before 2.9 has one way to set it")
-def test_settings_made_in_the_newer_way_alone_are_kept() -> None:
-    conv, before = torch.backends.cudnn.conv, torch.backends.cudnn.conv.fp32_precision
+@pytest.mark.parametrize(("one", "value"), [("conv", "ieee"), ("rnn", "ieee"), ("matmul", "tf32")])
+def test_settings_made_in_the_newer_way_alone_are_kept(one: str, value: str) -> None:
+    """The others stay as they are: now the older way cannot be read."""
+    holders = {"conv": torch.backends.cudnn.conv, "rnn": torch.backends.cudnn.rnn, "matmul": torch.backends.cuda.matmul}
+    before = holders[one].fp32_precision
     try:
-        conv.fp32_precision = "ieee"  # recurrent layers stay as they are: now the older way cannot be read
+        holders[one].fp32_precision = value
+        set_so = {name: holder.fp32_precision for name, holder in holders.items()}
+        assert rounds_to_tf32(CUDA, torch.float32)
         with full_precision():
+            assert {holder.fp32_precision for holder in holders.values()} == {"ieee"}
             assert not rounds_to_tf32(CUDA, torch.float32)
-        assert conv.fp32_precision == "ieee" and torch.backends.cudnn.rnn.fp32_precision == "tf32"
+        assert {name: holder.fp32_precision for name, holder in holders.items()} == set_so
     finally:
-        conv.fp32_precision = before
+        holders[one].fp32_precision = before
 
 
 def test_runs_are_computed_in_full_precision(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:

@@ -75,6 +75,21 @@ def test_no_order_comes_twice_and_the_largest_seed_has_one():
     assert len(orders) == 600
 
 
+def test_orders_and_gradients_leave_nothing_behind():
+    model, x, y = problem()
+    objective = Objective(model, x, y)
+    batches, state = MiniBatches(objective, 10), torch.get_rng_state()
+    (batch, *_) = batches.epoch(1)
+    assert torch.equal(batch, next(MiniBatches(objective, 10, seed=0).epoch(1)))
+    assert torch.equal(torch.get_rng_state(), state)
+    batches.gradient(objective.theta, batch)
+    assert all(weight.grad is None for weight in objective.weights)
+    objective.loss_function = lambda *_: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        batches.gradient(objective.theta, batch)
+    assert all(weight.grad is None for weight in objective.weights)
+
+
 @pytest.mark.parametrize("size", [0, -1, 38, True, 2.5, float("nan")])
 def test_a_batch_is_a_whole_number_of_the_samples(size):
     model, x, y = problem()
