@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from landscape_helpers import Objective, identity, mining, slices
-from landscape_helpers.checkpoint import Checkpoint
+from landscape_helpers.checkpoint import ArrayFile, Checkpoint, array
 from landscape_helpers.descent import Evaluation, gradient_descent, gradient_flow, sgd
 from landscape_helpers.identity import objective_digest
 
@@ -122,7 +122,7 @@ def test_a_save_that_takes_long_makes_the_next_one_wait(tmp_path, monkeypatch):
         now += 10
 
     monkeypatch.setattr("landscape_helpers.checkpoint.ArrayFile.save", slow)
-    for every, pause in ((60.0, 300.0), (600.0, 600.0)):
+    for every, pause in ((60.0, 300.0), (600.0, 600.0), (0.5, 300.0)):
         checkpoint = Checkpoint(tmp_path / f"{every}.npz", every, what)
         now += every
         assert checkpoint.due()
@@ -145,6 +145,37 @@ def test_a_checkpoint_that_is_kept_takes_the_same_run_to_its_end_again(tmp_path,
     assert file.exists()
     again = run(objective(), checkpoint=file, progress=lambda k, *_: last.append(k))
     assert torch.equal(first, again) and last == every[-1:] and not file.exists()
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "cut", "bit", "folder"])
+def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
+    file = ArrayFile(tmp_path / "state.npz")
+    assert file.load() is None
+    file.save({"a": np.arange(300)})
+    held = bytearray(file.path.read_bytes())
+    held[400] ^= 1  # among the numbers, which only the archive's checksum guards
+    if damage == "folder":
+        file.path.unlink()
+        file.path.mkdir()
+    else:
+        file.path.write_bytes({"empty": b"", "text": b"no archive", "cut": held[:900], "bit": held}[damage])
+    with pytest.raises(ValueError, match=r"state\.npz is not a readable checkpoint .*: delete it to start afresh$"):
+        file.load()
+
+
+def test_times_and_ends_that_cannot_be_are_refused(tmp_path):
+    what = identity.Identity("run", objective(), [], ())
+    with pytest.raises(ValueError, match=r"^seconds between checkpoints must not be negative, got -0\.1$"):
+        Checkpoint(tmp_path / "state.npz", -0.1, what)
+    with pytest.raises(ValueError, match=r"state\.npz stands at step 3, beyond the steps=2 asked for"):
+        Checkpoint(tmp_path / "state.npz", 0, what).refuse(True, "step 3", "steps=2")
+    Checkpoint(tmp_path / "state.npz", 0, what).refuse(False, "step 3", "steps=3")
+
+
+def test_tensors_are_saved_as_plain_arrays_of_their_numbers():
+    for dtype, kept in ((torch.float64, np.float64), (torch.float16, np.float16), (torch.bfloat16, np.float32)):
+        saved = array(torch.tensor([0.5, -3.0], dtype=dtype, requires_grad=True))
+        assert isinstance(saved, np.ndarray) and saved.dtype == kept and saved.tolist() == [0.5, -3.0]
 
 
 def weighted(weights: torch.Tensor):

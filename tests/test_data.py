@@ -137,6 +137,7 @@ def test_held_out_images_are_the_last_of_the_training_set():
     assert torch.equal(part.x_train, data.x_train[:7]) and torch.equal(part.y_train, data.y_train[:7])
     assert torch.equal(part.x_test, data.x_train[7:]) and torch.equal(part.y_test, data.y_train[7:])
     assert (part.provenance["n_train"], part.provenance["n_test"]) == (7, 3)
+    assert part.provenance["test"] == "held out of the training images" and "test" not in data.provenance
     assert len(held_out(data, 9).x_train) == 1
     with pytest.raises(ValueError) as error:
         held_out(data, 10)

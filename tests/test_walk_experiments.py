@@ -126,6 +126,7 @@ def test_classes_can_be_left_out():
     data = read_images(p)
     assert data.n_classes == 4 and set(data.y_train.tolist()) == {0, 1, 2, 3} and len(data.y_test) == 40
     whole = load_data("digits")
+    assert "pooled" not in data.provenance and read_images(p | {"pool": 2}).provenance["pooled"] == 2
     assert len(data.y_train) == int((whole.y_train < 4).sum()) - 40
     # As in the other experiments, n_train counts the images before.
     some = read_images(p | {"n_train": 90})
