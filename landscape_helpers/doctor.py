@@ -80,6 +80,8 @@ def _ability(profile: str, data: dict[str, dict[str, Any]], rate: float, store: 
             continue
         spec = catalogue.spec(run.name, profile)
         name, wanted = spec.parameters.get("data"), spec.parameters.get("n_train")
+        if wanted is not None:
+            wanted += spec.parameters.get("n_valid") or 0  # held out behind those to train on
         have = data[name]["train_images"] if name else 0  # a closed form needs none
         if have is None:
             obstacles.setdefault(f"data set {name} not found", []).append(run.name)

@@ -1,6 +1,7 @@
 """The objective against dense float64 autograd, for any model, micro-batch size and policy."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -285,8 +286,10 @@ def test_vectors_of_the_wrong_length_are_refused():
     objective = Objective(make("mlp"), *images(torch.float32))
     with pytest.raises(ValueError, match=r"theta must have shape \(832,\), got \(3,\)"):
         objective.loss(torch.zeros(3))
-    with pytest.raises(ValueError, match=r"v must have shape \(832,\) or \(832, k\), got \(3,\)"):
-        objective.hvp(objective.theta, torch.zeros(3))
+    for shape in ((3,), (832, 2, 1), ()):
+        message = re.escape(f"v must have shape (832,) or (832, k), got {shape}")
+        with pytest.raises(ValueError, match=message):
+            objective.hvp(objective.theta, torch.zeros(shape))
     with pytest.raises(ValueError, match="out must be a contiguous vector of length 832"):
         objective.loss_and_gradient(objective.theta, out=torch.zeros(3))
 
