@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+from importlib import metadata
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from landscape_helpers import doctor
+from landscape_helpers import __version__, doctor
 from landscape_helpers.catalogue import PROFILES, load_catalogue
 from landscape_helpers.store import Store
 
@@ -67,16 +70,27 @@ def test_obstacles_name_the_runs_that_they_stop(tmp_path: Path) -> None:
 
 
 def test_the_rate_is_that_of_the_steps_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = count()
+    clock, layers, macs = count(4), set(), []
+
+    def counted(layer: nn.Module, _: Any, outputs: torch.Tensor) -> None:
+        if isinstance(layer, nn.Conv2d):
+            layers.add(layer)
+            macs.append(outputs.numel() * layer.weight[0].numel())
+
     monkeypatch.setattr(doctor, "time", SimpleNamespace(perf_counter=lambda: 0.25 * next(clock)))
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    rate = doctor.training_rate()
+    handle = nn.modules.module.register_module_forward_hook(counted)
+    try:
+        rate = doctor.training_rate()
+    finally:
+        handle.remove()
     assert torch.equal(torch.get_rng_state(), before)
-    # A clock that goes on by a quarter of a second whenever it is read: it begins at 0, is below a second three times,
-    # and ends at 1.25. Three times the forward pass, a product and a sum each.
-    macs = 100 * 16 * 16 * (3 * 3 * 3 * 16 + 3 * 3 * 16 * 16)
-    assert rate == pytest.approx(3 * 2 * 3 * macs / 1.25)
+    assert all(layer.weight.grad is not None for layer in layers)
+    # A clock that goes on by a quarter of a second whenever it is read: it is below a second three times, and ends at
+    # 1.25. A step is three times the forward pass, a product and a sum each; one more went before, to warm up.
+    assert len(layers) == 2 and len(macs) == 2 * (1 + 3) and macs[:2] * 4 == macs
+    assert rate == pytest.approx(3 * 2 * sum(macs[2:]) / 1.25)
 
 
 def test_images_in_torchvisions_layout_are_those_of_the_whole_set(tmp_path: Path, monkeypatch) -> None:
@@ -102,6 +116,8 @@ def test_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found: dict[str, Any] = doctor.examine()
     assert found["gflop_per_s"] == 12.3 and found["device"] == "cpu" and found["memory_gb"] == 16.4
     assert found["cores"] == 3 and found["threads"] == torch.get_num_threads() and found["torch"] == torch.__version__
+    assert found["torchvision"] == metadata.version("torchvision") and found["platform"] == platform.platform()
+    assert found["package"] == __version__ and found["python"] == platform.python_version()
     assert found["results"][0] == str(tmp_path) and set(found["profiles"]) == set(PROFILES)
     assert set(found["data"]) == set(COMPLETE)
     monkeypatch.delattr(os, "sched_getaffinity")

@@ -246,10 +246,13 @@ def test_several_outputs_and_time_first_outputs_are_judged_too(total):
 # The caller's data.
 
 
+@pytest.mark.parametrize("part", [False, True])
 @pytest.mark.parametrize("shape", [(N, 6), (N, 1, 2, 3), (N, 2, 3, 1)])
-def test_later_changes_of_the_data_do_not_reach_the_objective(shape):
+def test_later_changes_of_the_data_do_not_reach_the_objective(shape, part):
     x, y = data()
     x = x.reshape(shape)
+    if part:  # of a larger tensor, whose memory begins before it
+        x, y = (torch.cat([t[:1], t])[1:] for t in (x, y))
     model = nn.Sequential(nn.Flatten(), net())
     objective = Objective(model, x, y, batch_size=10)
     before = objective.loss(objective.theta)
@@ -257,6 +260,19 @@ def test_later_changes_of_the_data_do_not_reach_the_objective(shape):
     x.zero_()
     y.zero_()
     assert objective.loss(objective.theta) == before
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_numbers_are_taken_in_the_objectives_type_and_whole_numbers_as_they_are(dtype):
+    x, y = data()
+    values = torch.zeros(N, 3, dtype=torch.float16)
+    objective = Objective(net(), x.half(), values, loss="mse", dtype=dtype)
+    assert [t.dtype for t in objective.samples()] == [dtype, dtype]
+    tokens = Objective(nn.Sequential(nn.Embedding(4, 3), nn.Flatten(), nn.Linear(18, 3)), y[:, None].expand(N, 6), y)
+    assert [t.dtype for t in tokens.samples()] == [torch.int64, torch.int64]
+    for loss, kept in (("cross_entropy", torch.int64), (lambda out, t: F.cross_entropy(out, t.long()), torch.uint8)):
+        objective = Objective(net(), x, y.to(torch.uint8), loss, dtype=dtype)
+        assert objective.samples()[1].dtype == kept and torch.equal(objective.samples()[1].long(), y)
 
 
 def test_inputs_and_targets_with_a_gradient_get_none():
