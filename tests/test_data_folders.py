@@ -1,5 +1,7 @@
 """Folders of images."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -43,12 +45,21 @@ def test_a_folder_of_images(tmp_path):
 
 
 def test_a_folder_of_grey_images_has_one_channel(tmp_path):
-    for file, grey in (("train/a/1.png", 5), ("train/b/1.png", 250), ("test/a/1.png", 0)):
+    for file, mode, grey in (("train/a/1.png", "L", 5), ("train/b/1.png", "LA", (250, 9)), ("test/a/1.png", "L", 0)):
         path = tmp_path / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (6, 4), grey).save(path)
+        Image.new(mode, (6, 4), grey).save(path)  # how transparent it is does not count
     data = load_data(tmp_path)
     assert data.input_shape == (1, 4, 6) and data.x_train[:, 0, 0, 0].tolist() == [5, 250]
+
+
+def test_the_checksum_of_a_folder_is_of_names_and_contents_in_the_order_read(tmp_path):
+    files = ("train/a/1.png", "train/b/2.png", "train/a/3.png", "test/b/1.png")
+    write_images(tmp_path, {file: (k, k, k) for k, file in enumerate(files)})
+    held = b"".join(f"{file}\0".encode() + (tmp_path / file).read_bytes() for file in files)
+    provenance = load_data(tmp_path).provenance
+    assert provenance["sha256"] == hashlib.sha256(held).hexdigest()
+    assert provenance["sha256_of"] == "names and contents of the image files read"
 
 
 def test_the_checksum_of_a_folder_tells_classes_apart(tmp_path):
@@ -81,12 +92,21 @@ def test_a_class_folder_without_images_is_no_class(tmp_path, text):
     one_line(error, tmp_path / "train" / "b", "no images", ".png", "remove")
 
 
-@pytest.mark.parametrize("deep", [False, True])
-def test_an_image_that_cannot_be_read_as_8_bits_is_refused(tmp_path, deep):
+@pytest.mark.parametrize("kind", ["none", "16 bits", "numbers", "chunk", "huge"])
+def test_an_image_that_cannot_be_read_as_8_bits_is_refused(tmp_path, monkeypatch, kind):
     write_images(tmp_path, {"train/a/1.png": (1, 1, 1)})
     path = tmp_path / "train" / "a" / "2.png"
-    if deep:
+    whole = (tmp_path / "train" / "a" / "1.png").read_bytes()
+    if kind == "16 bits":
         Image.fromarray(np.full((4, 6), 1000, np.uint16)).save(path)
+    elif kind == "numbers":
+        Image.fromarray(np.full((4, 6), 0.5, np.float32)).save(path, "TIFF")
+    elif kind == "chunk":  # a part of the file that has no name
+        at = whole.index(b"IDAT") - 4
+        path.write_bytes(whole[:at] + bytes(12) + whole[at:])
+    elif kind == "huge":
+        write_images(tmp_path, {"train/a/2.png": (1, 1, 1)}, size=(60, 40))
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     else:
         path.write_bytes(b"no image")
     with pytest.raises(ValueError) as error:

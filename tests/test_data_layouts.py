@@ -103,6 +103,23 @@ def test_cub_as_its_archive_unpacks(tmp_path: Path) -> None:
     assert values(data.x_test) == [10, 60] and data.y_test.tolist() == [0, 1]
 
 
+def test_images_of_cub_stand_in_the_order_of_their_files_whatever_their_numbers(tmp_path: Path) -> None:
+    names = ("001.Footed/a.png", "001.Footed/b.png", "001.Footed/c.png")
+    write_images(tmp_path / "images", {name: grey(k) for k, name in enumerate(names)})
+    table = "".join(f"{number} {name}\n\n" for number, name in zip((10, 9, 2), names, strict=True))
+    (tmp_path / "images.txt").write_text(table)
+    (tmp_path / "train_test_split.txt").write_text("\n2 1\n \n9 1\n10 1\n")
+    assert values(load_data(tmp_path).x_train) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("table", ["images.txt", "train_test_split.txt", "wnids.txt", "val/val_annotations.txt"])
+def test_one_table_alone_makes_no_archive(tmp_path: Path, table: str) -> None:
+    write_images(tmp_path, {"train/a/1.png": grey(1), "train/b/1.png": grey(2), "val/b/1.png": grey(3)})
+    (tmp_path / table).write_text("1 b\n")
+    data = load_data(tmp_path)
+    assert values(data.x_train) == [1, 2] and values(data.x_test) == [3] and data.y_test.tolist() == [1]
+
+
 def test_tables_of_cub_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     folder = write_cub(tmp_path)
     split = folder / "train_test_split.txt"
@@ -139,6 +156,29 @@ def test_imagenet_is_validated_on_val_where_its_test_images_have_no_labels(tmp_p
     assert data.y_train.tolist() == [0, 1] and data.y_test.tolist() == [1] and len(data.x_test) == 1
 
 
+def test_class_folders_of_the_test_part_that_hold_no_images_leave_it_to_val(tmp_path: Path) -> None:
+    write_images(tmp_path, {"train/a/1.png": grey(1), "val/a/1.png": grey(2)})
+    (tmp_path / "test" / "a").mkdir(parents=True)
+    assert values(load_data(tmp_path).x_test) == [2]
+    write_images(tmp_path, {"test/a/1.png": grey(3)})
+    assert values(load_data(tmp_path).x_test) == [3]
+
+
+def test_only_folders_are_classes_and_only_files_are_images(tmp_path: Path) -> None:
+    suffixes = ("png", "JPG", "jpeg", "bmp", "webp")
+    write_images(tmp_path, {f"train/a/{k}.{suffix}": grey(8 * k) for k, suffix in enumerate(suffixes)})
+    write_images(tmp_path, {"train/a/9.png/inside.png": grey(80)})
+    (tmp_path / "train" / "readme.txt").write_text("no class")
+    data = load_data(tmp_path)
+    assert data.classes == ("a",)
+    assert np.abs(np.array(values(data.x_train)) - [0, 8, 16, 24, 32, 80]).max() <= 1  # JPEG and WebP are not exact
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "train").write_text("a file")
+    with pytest.raises(DataNotFoundError) as error:
+        load_data(tmp_path / "other")
+    one_line(error, "other has no sub-folder train")
+
+
 def test_hidden_files_and_folders_are_left_out_at_any_depth(tmp_path: Path) -> None:
     write_images(
         tmp_path / ".photos",
@@ -170,6 +210,10 @@ def test_a_side_needs_a_pixel_and_a_folder_of_that_very_name_is_taken_as_it_is(t
     write_images(tmp_path / "icons@2", {"train/a/1.png": grey(1)})
     assert load_data(f"folder:{tmp_path / 'icons@2'}").input_shape == (3, 4, 6)
     assert load_data(f"folder:{tmp_path / 'icons@2'}@2").input_shape == (3, 2, 2)
+    assert load_data(f"folder:{tmp_path / 'icons@2'}@1").input_shape == (3, 1, 1)
+    with pytest.raises(DataNotFoundError) as error:
+        load_data(tmp_path / "icons@2@2")  # a path object names a folder, and no side
+    one_line(error, "icons@2@2 not found")
     with pytest.raises(ValueError) as error:
         load_data(f"folder:{tmp_path / 'icons@2'}@0")
     one_line(error, "icons@2@0", "at least 1 pixel")
