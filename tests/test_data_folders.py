@@ -1,6 +1,7 @@
 """Folders of images."""
 
 import hashlib
+import zlib
 
 import numpy as np
 import pytest
@@ -101,9 +102,12 @@ def test_an_image_that_cannot_be_read_as_8_bits_is_refused(tmp_path, monkeypatch
         Image.fromarray(np.full((4, 6), 1000, np.uint16)).save(path)
     elif kind == "numbers":
         Image.fromarray(np.full((4, 6), 0.5, np.float32)).save(path, "TIFF")
-    elif kind == "chunk":  # a part of the file that has no name
-        at = whole.index(b"IDAT") - 4
-        path.write_bytes(whole[:at] + bytes(12) + whole[at:])
+    elif kind == "chunk":  # half of the pixels, and then a part of the file that has no name
+        at = whole.index(b"IDAT")
+        half = int.from_bytes(whole[at - 4 : at], "big") // 2
+        part = whole[at : at + 4 + half]
+        held = half.to_bytes(4, "big") + part + zlib.crc32(part).to_bytes(4, "big")
+        path.write_bytes(whole[: at - 4] + held + bytes(12))
     elif kind == "huge":
         write_images(tmp_path, {"train/a/2.png": (1, 1, 1)}, size=(60, 40))
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)

@@ -319,6 +319,8 @@ def test_torchvisions_resnet18_takes_the_number_of_classes():
         ("torchvision:resnet18", (10, CIFAR), {"colour": 1}, ("torchvision:resnet18", "colour")),
         ("torchvision:resnet18", (10, CIFAR), {"weights": "DEFAULT"}, ("'weights'", "untrained")),
         ("torchvision:resnet18", (10, CIFAR), {"num_classes": 3}, ("'num_classes'", "one output a class")),
+        ("torchvision:resnet18", (10, CIFAR), {"progress": True}, ("'progress'", "untrained")),
+        ("torchvision:fcn_resnet50", (10, CIFAR), {}, ("no classifier 'fcn_resnet50'", "resnet50")),
         ("mlp", (10.0, CIFAR), {}, ("10.0 classes",)),
         ("mlp", (0, CIFAR), {}, ("0 classes", "at least one class")),
         ("mlp", (10, (8, 8)), {}, ("(8, 8)", "channels, height, width")),
