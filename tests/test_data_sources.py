@@ -87,6 +87,30 @@ def write_mnist(folder, held, packed=False):
     return checksums
 
 
+@pytest.mark.parametrize("name", [name for name in DATASETS if name != "digits"])
+def test_torchvisions_layout_is_there_where_each_of_its_files_is(tmp_path, name):
+    """The files are those that torchvision's own classes name."""
+    sets = torchvision.datasets
+    files = {
+        "mnist": [f"MNIST/raw/{file.removesuffix('.gz')}" for file, _ in sets.MNIST.resources],
+        "svhn": [file for split, (_, file, _) in sets.SVHN.split_list.items() if split != "extra"],
+    }
+    for key, kind in (("cifar10", sets.CIFAR10), ("cifar100", sets.CIFAR100)):
+        parts = [file for file, _ in (*kind.train_list, *kind.test_list)]
+        files[key] = [f"{kind.base_folder}/{file}" for file in (*parts, kind.meta["filename"])]
+    for file in files[name]:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_bytes(b"")
+    assert find_source(name, tmp_path) == tmp_path / files[name][0]
+    for file in files[name]:
+        (tmp_path / file).unlink()
+        assert find_source(name, tmp_path) is None
+        packed = tmp_path / f"{file}.gz"
+        packed.write_bytes(b"")
+        assert find_source(name, tmp_path) == packed
+        packed.rename(tmp_path / file)
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_mnist_in_torchvisions_layout(tmp_path, monkeypatch, packed):
     held = arrays(seed=3)
