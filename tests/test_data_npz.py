@@ -160,7 +160,7 @@ def test_a_file_that_is_no_npz_is_refused_without_unpickling(tmp_path):
     assert not witness.exists()
 
 
-@pytest.mark.parametrize("damage", ["cut", "bit", "array", "empty"])
+@pytest.mark.parametrize("damage", ["cut", "bit", "array", "empty", "packed"])
 def test_a_damaged_npz_is_refused(tmp_path, damage):
     write_npz(tmp_path)
     path = tmp_path / "mnist.npz"
@@ -170,6 +170,12 @@ def test_a_damaged_npz_is_refused(tmp_path, damage):
     elif damage == "bit":
         held[400] ^= 1  # inside the first images, which only the archive's checksum guards
         path.write_bytes(held)
+    elif damage == "packed":
+        np.savez_compressed(path, x_train=np.zeros(300))
+        packed, name = bytearray(path.read_bytes()), b"x_train.npy"
+        start = packed.index(name) + len(name) + int.from_bytes(packed[28:30], "little")
+        packed[start] |= 0b110  # a kind of block that there is not
+        path.write_bytes(packed)
     elif damage == "array":
         with path.open("wb") as file:
             np.save(file, np.zeros(3))

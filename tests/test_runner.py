@@ -100,16 +100,18 @@ def test_other_seeds_are_refused(seeds: Any) -> None:
 
 def test_each_network_is_tried_once_on_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[Any] = []
-    monkeypatch.setattr(runner, "_try_data_and_model", lambda p: tried.append((p["n_train"], p["model_options"])))
+    monkeypatch.setattr(runner, "_try_data_and_model", tried.append)
     checked: list[Any] = []
     monkeypatch.setattr(runner, "experiment", lambda name: SimpleNamespace(validate=checked.append))
-    runs = [spec(), spec(steps=30), spec("vgg16"), spec()]
-    runs[2].parameters["model_options"] = {"width": 2}
-    runs[3].parameters["n_train"] = 20
-    closed = spec("bowl")
+    others = {"data": "mnist", "n_train": 20, "n_valid": 5, "classes": 2, "pool": 2, "model": "mlp"}
+    runs = [spec() for _ in range(2 + len(others))]
+    for one, (name, value) in zip(runs[1:], others.items(), strict=False):
+        one.parameters[name] = value
+    runs[-1].parameters["model_options"] = {"width": 2}
+    again, closed = spec("vgg16", steps=30), spec("bowl")
     del closed.parameters["data"]
-    runner.validate([*runs[:2], closed, *runs[2:]])
-    assert tried == [(10, {}), (10, {"width": 2}), (20, {})] and len(checked) == 5
+    runner.validate([again, closed, *runs])
+    assert tried == [one.parameters for one in runs] and len(checked) == len(runs) + 2
     with pytest.raises(ValueError, match="seeds must be whole numbers"):
         runner.validate([spec(seeds=(-1,))])
 
