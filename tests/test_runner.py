@@ -118,7 +118,7 @@ def test_each_network_is_tried_once_on_its_data(monkeypatch: pytest.MonkeyPatch)
 
 def test_shorter_runs_are_filled_up_with_nan_and_empty_text(shelf: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def made(curves: int, steps: int) -> xarray.Dataset:
-        families = np.array(["gaussian", "layer", "filter"][:curves], dtype=object)
+        families = np.array(["gaussian", "layer", "filter"][:curves])
         held = {"family": ("curve", families), "height": ("curve", np.arange(curves, dtype=float))}
         return xarray.Dataset({**held, "loss": ("step", np.arange(steps, dtype=float))}, {"step": np.arange(steps)})
 
