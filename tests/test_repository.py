@@ -194,6 +194,15 @@ def test_links_of_the_documents_lead_somewhere() -> None:
             assert not heading or heading in headings, f"{file} has no heading {heading}"
 
 
+def test_readme_counts_the_runs_at_paper_scale() -> None:
+    catalogue = load_catalogue()
+    names = [name for name, run in catalogue.runs.items() if "paper" in run.scales]
+    costs = [catalogue.spec(name, "paper").pflop or 0.0 for name in names]
+    hour = 30e12 * 3600 / 1e15
+    assert f"{sum(cost < hour for cost in costs)} of the {len(costs)} runs take less than an hour" in README
+    assert 13 < max(costs) / hour / 24 < 15, "two weeks"
+
+
 def test_readme_opens_with_a_picture_of_the_book() -> None:
     picture = re.match(r"!\[(?P<alt>[^\]]{30,})\]\((?P<path>[^)]+\.png)\)", README)
     assert picture, "the first line is a picture with a description"
