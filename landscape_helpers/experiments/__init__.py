@@ -1,4 +1,4 @@
-"""The papers' experiments: parameters in, one ``xarray.Dataset`` out. One module a chapter.
+"""The papers' experiments: parameters in, one ``xarray.Dataset`` out. One module an experiment.
 
 Each has its parameters with their defaults, ``DEFAULTS``; ``validate(parameters)``, which completes those that are
 given and refuses what cannot run, with a ValueError of one line and before any data is read; and
