@@ -125,6 +125,31 @@ class TestRun:
             assert bool(np.isfinite(dataset["loss"]).all())
 
     @pytest.mark.parametrize(
+        ("error", "hint"),
+        [
+            (RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB"), True),
+            (MemoryError("no room"), True),
+            (RuntimeError("something else"), False),
+        ],
+    )
+    def test_a_run_that_does_not_fit_says_what_to_make_smaller(
+        self,
+        error: Exception,
+        hint: bool,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        def fail(*_: Any, **__: Any) -> Path:
+            raise error
+
+        monkeypatch.setattr(runner, "compute", fail)
+        assert main(["run", "cnn", "--out", str(tmp_path), *TINY, "--set", "batch_size=10"]) == 1
+        said = capsys.readouterr().err
+        assert f"cnn at smoke scale, seed 0 failed: {error}" in said
+        assert ("; set batch_size lower with --set, or take another device" in said) == hint
+
+    @pytest.mark.parametrize(
         ("arguments", "line"),
         [
             (["GO-F2"], "unknown figure or run 'GO-F2': did you mean GO-F02"),
