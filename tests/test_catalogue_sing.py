@@ -142,18 +142,24 @@ def test_smoke_runs_are_small() -> None:
 
 class TestCost:
     def test_an_edge_run_adds_up(self) -> None:
-        p = {**experiment("edge_of_stability").DEFAULTS, "lr": 0.01, "t_max": 2, "k": 5, "classes": 2}
-        work = singularity_work("edge_of_stability", p, images=1000, classes=10)
-        assert work.gradients == 200 * 201  # 200 of 1,000 images, steps 0 to 200
+        p = {**experiment("edge_of_stability").DEFAULTS, "lr": 0.01, "t_max": 2, "k": 5}
+        work = singularity_work("edge_of_stability", p, images=200)
+        assert work.gradients == 200 * 201  # steps 0 to 200
         assert work.passes == 200 * 3 * 3  # at t = 0, 1, 2
         assert work.products == 200 * 5 * (4 + 2 * 2)
 
     def test_fewer_steps_cost_less(self) -> None:
         p = {**experiment("gradient_flow").DEFAULTS, "delta_points": 100}
-        whole = singularity_work("gradient_flow", p, 10, 10)
-        part = singularity_work("gradient_flow", {**p, "max_steps": 50}, 10, 10)
+        whole = singularity_work("gradient_flow", p, 10)
+        part = singularity_work("gradient_flow", {**p, "max_steps": 50}, 10)
         assert whole.gradients == 10 * 40_000 and part.gradients == 10 * 50
-        assert singularity_work("gradient_flow", {**p, "max_steps": 50, "method": "rk4"}, 10, 10).gradients == 4 * 500
+        assert singularity_work("gradient_flow", {**p, "max_steps": 50, "method": "rk4"}, 10).gradients == 4 * 500
+
+    def test_classes_that_are_dropped_cost_nothing(self) -> None:
+        # A last layer of as many outputs as the data set has is counted at any rate.
+        p = {**CATALOGUE.spec("classes-10", "paper").parameters, "k": 5}
+        whole, part = (run_pflop({**p, "classes": classes}, "edge_of_stability") for classes in (None, 2))
+        assert whole is not None and part == pytest.approx(whole / 5, rel=1e-12)
 
     def test_the_paper_scale_is_of_the_papers_order(self) -> None:
         # 313 million multiply-accumulates, 50,000 images, 400,000 steps: 37,600 PFLOP, and telemetry on top.

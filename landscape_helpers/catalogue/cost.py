@@ -54,13 +54,14 @@ def run_pflop(parameters: Mapping[str, Any], experiment: str = "gradient_oscilla
     macs = forward_macs(parameters["model"], shape, classes, **parameters["model_options"])
     if macs is None:
         return None
-    images = parameters["n_train"] or available
+    # Images of the classes that are kept, were there as many of each.
+    images = (parameters["n_train"] or available) * (parameters.get("classes") or classes) / classes
     if experiment in LANDSCAPE:
         work = landscape_work(experiment, parameters, images)
     elif experiment in SINGULARITY:
-        work = singularity_work(experiment, parameters, images, classes)
+        work = singularity_work(experiment, parameters, images)
     elif experiment in WALK:
-        work = walk_work(experiment, parameters, images * (parameters.get("classes") or classes) // classes)
+        work = walk_work(experiment, parameters, images)
     else:
         # steps + 1 gradients: the last one is recorded too.
         work = Work(gradients=images * (parameters["steps"] + 1))

@@ -29,7 +29,7 @@ class Work:
         return Work(self.passes + other.passes, self.gradients + other.gradients, self.products + other.products)
 
 
-def landscape_work(experiment: str, p: Parameters, images: int) -> Work:
+def landscape_work(experiment: str, p: Parameters, images: float) -> Work:
     """The work of one seed, trainings included; a run that finds its checkpoints remembered does less.
 
     Args:
@@ -39,12 +39,12 @@ def landscape_work(experiment: str, p: Parameters, images: int) -> Work:
     return LANDSCAPE[experiment](p, images, evaluated)
 
 
-def _training(p: Parameters, images: int) -> Work:
+def _training(p: Parameters, images: float) -> Work:
     epochs = p["epochs"] if max(p["keep"]) > 0 else 0
     return Work(gradients=images * (epochs + (p["pretrain"] or {}).get("epochs", 0)))
 
 
-def _slices(p: Parameters, images: int, evaluated: int) -> Work:
+def _slices(p: Parameters, images: float, evaluated: float) -> Work:
     draws, points = p["draws"], p["points"]
     curves = draws * (len(p["conditions"]) + 2 * bool(p["fine"] and p["conditions"]))
     curves += 2 * len(p["descents"]) + 2 * len(p["angle_epochs"]) * len(p["best_scales"]) + 2 * len(p["barriers"])
@@ -57,7 +57,7 @@ def _slices(p: Parameters, images: int, evaluated: int) -> Work:
     return work
 
 
-def _curvature(p: Parameters, images: int, evaluated: int) -> Work:
+def _curvature(p: Parameters, images: float, evaluated: float) -> Work:
     curves = len(p["hessian_at"]) * 2 * p["shown"] * len(p["scales"])
     losses = curves * p["points"] + len(p["planes_at"]) * 3 * p["plane_points"] ** 2
     products = len(p["hessian_at"]) * 2 * p["eigenpairs"] * PRODUCTS_PER_EIGENPAIR
@@ -67,7 +67,7 @@ def _curvature(p: Parameters, images: int, evaluated: int) -> Work:
     return _training(p, images) + Work(passes=evaluated * losses, products=evaluated * products)
 
 
-def _mining(p: Parameters, images: int, evaluated: int) -> Work:
+def _mining(p: Parameters, images: float, evaluated: float) -> Work:
     searches = 2 * len(p["mine_at"]) * p["mining_epochs"]  # each with its null model
     curves = 2 * len(p["mine_at"])
     if p["triple_at"] is not None:
@@ -79,7 +79,7 @@ def _mining(p: Parameters, images: int, evaluated: int) -> Work:
     return _training(p, images) + Work(evaluated * losses, images * searches, evaluated * eigenpairs)
 
 
-LANDSCAPE: dict[str, Callable[[Parameters, int, int], Work]] = {
+LANDSCAPE: dict[str, Callable[[Parameters, float, float], Work]] = {
     "landscape_slices": _slices,
     "landscape_curvature": _curvature,
     "landscape_mining": _mining,

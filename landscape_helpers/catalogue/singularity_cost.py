@@ -17,20 +17,18 @@ CHANGES_PER_STOP = 3  # losses behind a step along the top, the bulk and both
 WIDTHS, POOLED, HIDDEN = (1, 3, 6, 4, 4), (0, 1, 4), 32  # of the AlexNet
 
 
-def singularity_work(experiment: str, p: Mapping[str, Any], images: int, classes: int) -> Work:
+def singularity_work(experiment: str, p: Mapping[str, Any], images: float) -> Work:
     """The work of one seed if no run ends early by its loss; a flow's steps are at the cap, and more where it is stiff.
 
     Args:
-        images: of the training set before classes are dropped.
-        classes: of the whole data set.
+        images: to train on, of the classes that are kept.
     """
-    kept = images * (p["classes"] or classes) / classes
     if experiment == "gradient_flow":
-        return _flow(p, kept)
+        return _flow(p, images)
     steps = edge_steps(p)
     stops = 1 + steps // (p["telemetry_every"] or round(1 / p["lr"]))
     products = p["k"] * (PRODUCTS_PER_FRESH_PAIR + PRODUCTS_PER_TRACKED_PAIR * (stops - 1))
-    return Work(passes=kept * CHANGES_PER_STOP * stops, gradients=kept * (steps + 1), products=kept * products)
+    return Work(passes=images * CHANGES_PER_STOP * stops, gradients=images * (steps + 1), products=images * products)
 
 
 def edge_steps(p: Mapping[str, Any]) -> int:

@@ -12,7 +12,7 @@ PRODUCTS_PER_STOP = 12  # both ends of the spectrum, each stop started from the 
 PASSES_PER_EVALUATION = 2  # the loss, and the accuracy with the statistics of the whole set
 
 
-def walk_work(experiment: str, p: Mapping[str, Any], images: int) -> Work:
+def walk_work(experiment: str, p: Mapping[str, Any], images: float) -> Work:
     """The work of one seed if it does not end early.
 
     Args:

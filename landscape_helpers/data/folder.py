@@ -62,8 +62,7 @@ def read_folder(
 
     Raises:
         DataNotFoundError: no training images.
-        ValueError: a class without training images, images of several sizes, an unreadable image, fewer images than
-            are asked for.
+        ValueError: a class without training images, images of several sizes, an unreadable image.
     """
     files = layout(check_folder(folder))
     classes = tuple(files.train)
