@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from .archive import read_arrays
 from .identity import Identity
 
 OWN = "checkpoint"  # the prefix of what a checkpoint saves beside the arrays it is given
@@ -39,12 +39,20 @@ class ArrayFile:
         if not self.path.exists():
             return None
         try:
-            with np.load(self.path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            arrays = read_arrays(self.path)
+            if len(arrays) != (written := self._written()):
+                raise ValueError(f"{len(arrays)} of {written} arrays are there")
+        except ValueError as error:
             raise ValueError(
                 f"{self.path} is not a readable checkpoint ({error}): delete it to start afresh"
             ) from error
+        return arrays
+
+    def _written(self) -> int:
+        """How many arrays the end of the file tells of: a damaged directory can hide some, which zipfile lets pass."""
+        with self.path.open("rb") as file:
+            file.seek(-22, os.SEEK_END)  # the end of a zip file without a comment, as NumPy writes it
+            return int.from_bytes(file.read()[10:12], "little")
 
 
 class Checkpoint:

@@ -160,7 +160,7 @@ def test_a_file_that_is_no_npz_is_refused_without_unpickling(tmp_path):
     assert not witness.exists()
 
 
-@pytest.mark.parametrize("damage", ["cut", "bit", "array", "empty", "packed"])
+@pytest.mark.parametrize("damage", ["cut", "bit", "array", "empty", "packed", "header", "encrypted", "shape"])
 def test_a_damaged_npz_is_refused(tmp_path, damage):
     write_npz(tmp_path)
     path = tmp_path / "mnist.npz"
@@ -176,6 +176,15 @@ def test_a_damaged_npz_is_refused(tmp_path, damage):
         start = packed.index(name) + len(name) + int.from_bytes(packed[28:30], "little")
         packed[start] |= 0b110  # a kind of block that there is not
         path.write_bytes(packed)
+    elif damage == "header":
+        held[held.index(b"}  ")] ^= 2  # a bracket that closes none
+        path.write_bytes(held)
+    elif damage == "encrypted":
+        held[held.index(b"PK\1\2") + 8] ^= 1
+        path.write_bytes(held)
+    elif damage == "shape":
+        held[held.index(b"(12, 28") + 2] ^= 2  # ten images of the twelve
+        path.write_bytes(held)
     elif damage == "array":
         with path.open("wb") as file:
             np.save(file, np.zeros(3))

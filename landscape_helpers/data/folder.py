@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from ..archive import reason
 from .layouts import IMAGE_SUFFIXES, Files, check_folder, layout
-from .sources import DataNotFoundError, Source, Split, local_path, reason, search_path
+from .sources import DataNotFoundError, Source, Split, local_path, search_path
 
 _GREY = {"1", "L", "LA"}  # Pillow's modes of one brightness; transparency is dropped
 _DEEP = ("I", "F")  # modes of more than 8 bits a pixel, which Pillow would cut off at 255

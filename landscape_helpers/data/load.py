@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..archive import reason
 from .classes import CLASSES, DATASETS, SHAPES, SIZES
 from .dataset import Data
 from .folder import find_folder, read_folder
@@ -23,7 +24,6 @@ from .sources import (
     read_digits,
     read_npz,
     read_torchvision,
-    reason,
     search_path,
 )
 

@@ -10,10 +10,7 @@ import contextlib
 import hashlib
 import os
 import socket
-import struct
 import sys
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ..archive import read_arrays
 from .classes import SIZES
 
 # Files that torchvision needs. All must be there: a download that failed leaves folders and some of the files behind.
@@ -74,13 +72,6 @@ class Source:
     available: tuple[int, int] | None = None
 
 
-def reason(error: Exception) -> str:
-    """What an error says, on one line; readers check headers by assertions and tables, which say nothing in words."""
-    if isinstance(error, (AssertionError, KeyError)):
-        return "a header or a field is not as the format asks"
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def local_path(given: str | os.PathLike[str], what: str) -> Path:
     """``given`` with ``~`` as the user's home folder.
 
@@ -127,15 +118,10 @@ def read_npz(path: Path) -> Source:
     Without its index, a part that holds as many images as the original is taken to be in the original order; where a
     smaller one was cut from the original, nobody can say.
     """
-    unreadable = (ValueError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error)
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise ValueError("it is a single array, a .npy under another name")
-        with loaded as archive:
-            held = {key: archive[key] for key in archive.files}
-    except unreadable as error:
-        raise ValueError(f"{path} is not a readable .npz of plain arrays ({reason(error)})") from error
+        held = read_arrays(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a readable .npz of plain arrays ({error})") from error
     missing = [key for key in ("x_train", "y_train", "x_test", "y_test") if key not in held]
     if missing:
         raise ValueError(f"{path} has no {', '.join(missing)}: expected x_train, y_train, x_test and y_test")
