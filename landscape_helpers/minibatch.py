@@ -62,13 +62,13 @@ class MiniBatches:
             out: a vector (P,) that receives the gradient; a new one by default.
         """
         objective = self.objective
+        x, y = self._x[batch].contiguous(memory_format=objective.layout), self._y[batch]
         objective.move(theta)
         gradient = torch.zeros_like(theta) if out is None else out.zero_()
-        for weight, view in zip(objective.weights, objective.views(gradient), strict=True):
-            weight.grad = view
-        x = self._x[batch].contiguous(memory_format=objective.layout)
         try:
-            loss = objective.loss_function(objective.model(x), self._y[batch])
+            for weight, view in zip(objective.weights, objective.views(gradient), strict=True):
+                weight.grad = view
+            loss = objective.loss_function(objective.model(x), y)
             loss.backward()
         finally:
             for weight in objective.weights:

@@ -90,6 +90,17 @@ def test_orders_and_gradients_leave_nothing_behind():
     assert all(weight.grad is None for weight in objective.weights)
 
 
+def test_a_batch_that_cannot_be_taken_leaves_the_model_as_it_was():
+    model, x, y = problem()
+    objective = Objective(model, x, y)
+    batches, out = MiniBatches(objective, 10), torch.ones_like(objective.theta)
+    before = [weight.clone() for weight in objective.weights]
+    with pytest.raises(IndexError):
+        batches.gradient(2 * objective.theta, torch.tensor([37]), out)
+    assert all(torch.equal(*pair) for pair in zip(objective.weights, before, strict=True))
+    assert all(weight.grad is None for weight in objective.weights) and out.eq(1).all()
+
+
 @pytest.mark.parametrize("size", [0, -1, 38, True, 2.5, float("nan")])
 def test_a_batch_is_a_whole_number_of_the_samples(size):
     model, x, y = problem()
