@@ -3,7 +3,7 @@ r"""Full-batch gradient descent, :math:`\theta_{k+1}=\theta_k-\eta\nabla\mathcal
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,9 @@ import xarray
 from ..checkpoint import Checkpoint, array
 from ..identity import Identity
 from ..objective import Objective
+from ..progress import Progress
 from .probe import Probe
 from .probes import Probes
-
-Progress = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ..checkpoint import Checkpoint, array, nest, unnest
 from ..curvature import EigenTracker, OverflowedCurvature
 from ..identity import Identity
 from ..objective import Objective
-from .gradient_descent import Progress
+from ..progress import Progress
 
 METHODS = ("euler", "rk4")
 COLUMNS = ("time", "loss", "rate", "lambda_1", "lambda_residual", "products", "converged")

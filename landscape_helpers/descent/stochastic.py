@@ -14,7 +14,7 @@ import xarray
 from ..checkpoint import Checkpoint, array, nest, unnest
 from ..identity import Identity
 from ..objective import Objective
-from .gradient_descent import Progress
+from ..progress import Progress
 from .noise import IsotropicNoise
 from .probe import Probe
 from .probes import Probes

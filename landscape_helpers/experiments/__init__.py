@@ -14,12 +14,7 @@ Its arguments mean the same everywhere, and its own docstring says what they mea
 - ``device``: a torch device, ``"cpu"`` or ``"cuda"``.
 - ``checkpoint``: file for an unfinished run; an existing one is resumed. It may still be there at the end: delete it
   once the result is stored, and nothing is lost whenever the process is killed.
-- ``progress``: a :data:`Progress`.
+- ``progress``: called as a run goes on, with (done, in all, loss).
 
 The dataset holds what was measured, by names and with units; its attributes say how it was made.
 """
-
-from collections.abc import Callable
-
-Progress = Callable[[int, int, float], None]
-"""Called as a run goes on, with (done, in all, loss)."""

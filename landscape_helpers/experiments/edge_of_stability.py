@@ -14,7 +14,7 @@ from typing import Any
 import xarray
 
 from ..descent import Telemetry, gradient_descent
-from . import Progress
+from ..progress import Progress
 from .full_batch import SETTING, check_setting, finished, make_objective, smallest_eigenvalue
 from .images import read_images
 from .parameters import check_counts, check_positive, check_rates, completed

@@ -19,7 +19,7 @@ from .. import slices
 from ..curvature import top_eigenpairs
 from ..descent import gradient_flow
 from ..objective import Objective
-from . import Progress
+from ..progress import Progress
 from .full_batch import SETTING, check_setting, finished, make_objective
 from .images import read_images
 from .parameters import check_all_positive, check_counts, check_one_of, check_positive, completed

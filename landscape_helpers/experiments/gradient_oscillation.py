@@ -14,7 +14,7 @@ import xarray
 from ..descent import GradientCorrelation, Sharpness, gradient_descent
 from ..models import build_model
 from ..objective import Objective
-from . import Progress
+from ..progress import Progress
 from .images import read_images
 from .parameters import DTYPES, check_counts, check_one_of, check_rates, completed, is_count, is_list, is_number
 from .provenance import with_provenance

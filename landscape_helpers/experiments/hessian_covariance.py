@@ -20,7 +20,7 @@ from ..curvature.covariance import hessian_decomposition
 from ..descent import gradient_descent
 from ..models import build_model
 from ..objective import Objective
-from . import Progress
+from ..progress import Progress
 from .images import read_images
 from .parameters import check_counts, check_rates, completed, is_count, is_list
 from .provenance import with_provenance

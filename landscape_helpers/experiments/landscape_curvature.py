@@ -16,7 +16,7 @@ import xarray
 
 from .. import directions, slices
 from ..curvature import HessianAt, loss_change, spectral_density, trace
-from . import Progress
+from ..progress import Progress
 from .landscape.curves import gaussian_seed, losses_along, view
 from .landscape.setting import Setting
 from .landscape.tables import Tables

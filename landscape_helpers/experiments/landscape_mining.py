@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import xarray
 
-from . import Progress
+from ..progress import Progress
 from .landscape.peaks import peaks
 from .landscape.planes import check_plane, plane
 from .landscape.setting import Setting

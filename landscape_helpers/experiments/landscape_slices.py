@@ -14,7 +14,7 @@ import numpy as np
 import xarray
 
 from .. import directions
-from . import Progress
+from ..progress import Progress
 from .landscape.curves import add_curve
 from .landscape.descents import angles, descent_curves
 from .landscape.gaussians import gaussian_curves, gaussian_plane

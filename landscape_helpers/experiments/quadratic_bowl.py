@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import xarray
 
-from . import Progress
+from ..progress import Progress
 from .parameters import check_all_positive, check_counts, completed, is_list
 from .provenance import stamped
 

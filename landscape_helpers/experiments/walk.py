@@ -20,7 +20,7 @@ from ..descent.noise import IsotropicNoise, largest_gradient_variance
 from ..descent.schedules import SCHEDULE_FACTORIES, SCHEDULES, Schedule, named_schedule
 from ..models import build_model
 from ..objective import BATCHNORM_POLICIES, Objective
-from . import Progress
+from ..progress import Progress
 from .images import read_images
 from .parameters import DTYPES, check_counts, check_one_of, check_rates, completed, is_count, is_list, is_number
 from .provenance import with_provenance

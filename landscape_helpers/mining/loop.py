@@ -15,9 +15,9 @@ from ..checkpoint import Checkpoint, array
 from ..identity import Identity
 from ..minibatch import MiniBatches
 from ..objective import Objective
+from ..progress import Progress
 from .result import Mined
 
-Progress = Callable[[int, int, float], None]
 Update = Callable[[torch.Tensor, torch.Tensor, float, torch.Tensor], tuple[float, ...]]
 
 

@@ -17,8 +17,8 @@ import torch
 
 from ..directions import Normalisation, gaussian
 from ..objective import Objective
+from ..progress import Progress
 from ..shapes import middle_well, peak_height
-from .loop import Progress
 from .result import Mined
 
 FORWARD = 1 / 3  # of a gradient

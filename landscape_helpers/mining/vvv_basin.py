@@ -9,7 +9,8 @@ import torch
 
 from ..minibatch import MiniBatches
 from ..objective import Objective
-from .loop import Algorithm, Progress, check, mine
+from ..progress import Progress
+from .loop import Algorithm, check, mine
 from .result import Mined
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,11 @@ from ...accuracy import accuracy_on
 from ...curvature import Eigenpairs, both_ends
 from ...models import build_model
 from ...objective import Objective
+from ...progress import Progress
 from ..parameters import DTYPES
 from ..provenance import with_provenance
 from .memory import Memory
 from .training import INDEPENDENT, TRAINING, load_images, task_images, train
-
-Progress = Callable[[int, int, float], None]
 
 
 class Setting:

@@ -8,7 +8,7 @@ momentum, schedule and augmentation are not stated; here SGD with momentum 0.9, 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ...data import Data
 from ...descent import SCHEDULES, sgd
 from ...models import build_model
 from ...objective import Objective
+from ...progress import Progress
 from ..images import read_images
 from ..parameters import DTYPES, check_counts, check_one_of, check_rates, is_count, is_list, is_number
 
@@ -137,7 +138,7 @@ def train(
     seed: int,
     device: str = "cpu",
     unfinished: Path | None = None,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, np.ndarray]:
     """Train one network.
 
