@@ -221,7 +221,7 @@ class Objective:
             ValueError: theta or v of the wrong shape; an operation of the model or the loss that has no second
                 derivative in PyTorch, by its name.
         """
-        columns = columns_of(v, self.parameters).detach().to(self.device, self.dtype)
+        columns = columns_of(v, self.parameters, "v").detach().to(self.device, self.dtype)
         self.move(theta)
         self.counts.products += columns.shape[1]
         result = torch.zeros(self.parameters, columns.shape[1], dtype=self.dtype, device=self.device)

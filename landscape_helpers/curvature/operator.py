@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 
 from ..objective import Objective
+from ..objective_checks.vectors import columns_of
 from .graphs import GradientGraphs, free_memory
 from .linearised import Linearised
 
@@ -96,16 +97,12 @@ class HessianAt:
 
     def product(self, vectors: torch.Tensor) -> torch.Tensor:
         """``H v`` for one vector (P,) or for k of them as columns (P, k), in the same shape."""
-        if vectors.dim() not in (1, 2) or vectors.shape[0] != self.parameters:
-            raise ValueError(
-                f"vectors must have shape ({self.parameters},) or ({self.parameters}, k), got {tuple(vectors.shape)}"
-            )
-        rows = vectors.detach().to(self.device, self.dtype)
-        rows = (rows[None] if rows.dim() == 1 else rows.T).contiguous()
+        columns = columns_of(vectors, self.parameters, "vectors")
+        rows = columns.detach().to(self.device, self.dtype).T.contiguous()
         self.way()
         self.count(len(rows))
         result = self._products.apply(rows)
-        return result[0] if vectors.dim() == 1 else result.T
+        return result.T.reshape(vectors.shape)
 
     def way(self) -> Products:
         """How products are computed, with the model back at theta: for algorithms that look inside."""

@@ -20,15 +20,15 @@ def check_length(vector: torch.Tensor, parameters: int, name: str) -> None:
         raise ValueError(f"{name} must have shape ({parameters},), got {shape_of(vector)}")
 
 
-def columns_of(v: torch.Tensor, parameters: int) -> torch.Tensor:
-    """``v`` of shape (P,) or (P, k) as columns (P, k).
+def columns_of(vectors: torch.Tensor, parameters: int, name: str) -> torch.Tensor:
+    """``vectors`` of shape (P,) or (P, k) as columns (P, k).
 
     Raises:
         ValueError: another shape.
     """
-    if v.dim() not in (1, 2) or v.shape[0] != parameters:
-        raise ValueError(f"v must have shape ({parameters},) or ({parameters}, k), got {shape_of(v)}")
-    return v if v.dim() == 2 else v[:, None]
+    if vectors.dim() not in (1, 2) or vectors.shape[0] != parameters:
+        raise ValueError(f"{name} must have shape ({parameters},) or ({parameters}, k), got {shape_of(vectors)}")
+    return vectors if vectors.dim() == 2 else vectors[:, None]
 
 
 def check_finite(vector: torch.Tensor, name: str) -> None:
