@@ -1,5 +1,6 @@
 """Folders of images as ImageNet, Tiny ImageNet and CUB-200-2011 lay them out, in turns of their classes, and cut."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from data_files import one_line, write_images
 from PIL import Image
 
 from landscape_helpers.data import DataNotFoundError, load_data
+from landscape_helpers.data.layouts import layout
 from landscape_helpers.data.subset import first_classes
 from landscape_helpers.doctor import _data_set
 
@@ -185,6 +187,24 @@ def test_hidden_files_and_folders_are_left_out_at_any_depth(tmp_path: Path) -> N
         {"train/a/deep/1.png": grey(1), "train/a/.thumbs/1.png": grey(2), "train/a/deep/.1.png": grey(3)},
     )
     assert values(load_data(tmp_path / ".photos").x_train) == [1]
+
+
+def test_images_are_listed_in_the_order_of_their_paths_without_a_look_at_each(tmp_path: Path, monkeypatch) -> None:
+    files = ["b/1.png", "a/z.png", "a.png", "a b.png", "B.png", "9.png", "c.d/e/1.png", "c.png", "a/.png/1.png"]
+    for file in files:
+        (tmp_path / "train" / "one" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "train" / "one" / file).touch()
+    (tmp_path / "train" / "one" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "train" / "one" / "linked.png").symlink_to(tmp_path / "train" / "one" / "9.png")
+    looked_at, listed, stat, scandir = [], [], Path.stat, os.scandir
+    monkeypatch.setattr(Path, "stat", lambda path, **how: looked_at.append(path.name) or stat(path, **how))
+    monkeypatch.setattr(os, "scandir", lambda folder: listed.append(Path(folder).name) or scandir(folder))
+    found = layout(tmp_path).train["one"]
+    monkeypatch.undo()
+    assert found == [str(tmp_path / "train" / "one" / file) for file in sorted([*files[:-1], "linked.png"], key=Path)]
+    assert not any(name.endswith(".png") for name in looked_at)
+    inside = [name for name in listed if name not in ("train", "test", "val")]
+    assert sorted(inside) == ["a", "b", "c.d", "e", "one"]
 
 
 def test_images_of_any_size_are_scaled_and_cut_about_their_centre(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import hashlib
 import os
 import re
 import struct
+from collections.abc import Iterator
+from itertools import islice, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +59,7 @@ def read_folder(
     Images have one channel if all of them are grey, else three.
 
     Args:
+        folder: as :func:`find_folder` finds it.
         side: images are scaled and cut about their centre to ``side`` x ``side`` pixels; as they are by default, when
             all must have one size.
         n_train, n_test: how many of each part; all by default.
@@ -65,7 +68,7 @@ def read_folder(
         DataNotFoundError: no training images.
         ValueError: a class without training images, images of several sizes, an unreadable image.
     """
-    files = layout(check_folder(folder))
+    files = layout(folder)
     classes = tuple(files.train)
     if not any(files.train.values()):
         raise DataNotFoundError(f"{folder}/train holds no images in class folders: expected train/CLASS/*.png")
@@ -87,9 +90,9 @@ def read_folder(
     labels: dict[str, list[int]] = {"train": [], "test": []}
     available: dict[str, int] = {}
     for split, held, count in (("train", files.train, n_train), ("test", files.test, n_test)):
-        turns = _in_turn(held, classes)
-        available[split] = len(turns)
-        for label, path in turns[:count]:
+        available[split] = sum(map(len, held.values()))
+        for label, file in islice(_in_turn(held, classes), count):
+            path = Path(file)
             digest.update(f"{split}/{classes[label]}/{path.name}\0".encode() + path.read_bytes())
             images[split].append(_read(path, side))
             labels[split].append(label)
@@ -124,12 +127,10 @@ def read_folder(
     )
 
 
-def _in_turn(files: Files, classes: tuple[str, ...]) -> list[tuple[int, Path]]:
+def _in_turn(files: Files, classes: tuple[str, ...]) -> Iterator[tuple[int, str]]:
     """(class, file): the first of every class, the second of every class, and so on."""
-    placed = [
-        (place, label, path) for label, name in enumerate(classes) for place, path in enumerate(files.get(name, []))
-    ]
-    return [(label, path) for _, label, path in sorted(placed)]
+    for turn in zip_longest(*(files.get(name, []) for name in classes)):
+        yield from ((label, file) for label, file in enumerate(turn) if file is not None)
 
 
 def _read(path: Path, side: int | None) -> np.ndarray:
