@@ -135,6 +135,29 @@ def test_tables_of_cub_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     one_line(error, split, "line 2", "2 fields")
 
 
+def test_a_class_without_training_images_is_told_with_the_folder_that_was_looked_at(tmp_path: Path) -> None:
+    folder = write_cub(tmp_path / "CUB")
+    split = folder / "train_test_split.txt"
+    split.write_text("1 0\n2 1\n3 1\n4 0\n5 0\n6 0\n")
+    with pytest.raises(ValueError) as error:
+        load_data(folder)
+    one_line(error, f"{folder / 'images'} holds test images of 002.Laysan, but {folder / 'images'} has none")
+    split.write_text("".join(f"{number} 0\n" for number in range(1, 7)))
+    with pytest.raises(DataNotFoundError) as missing:
+        load_data(folder)
+    one_line(missing, f"{folder / 'images'} holds no training images", "expected images/CLASS/*.png")
+    folder = tmp_path / "pets"
+    write_images(folder, {"train/a/1.png": grey(1), "val/a/1.png": grey(2), "val/b/1.png": grey(3)})
+    with pytest.raises(ValueError) as error:
+        load_data(folder)
+    one_line(error, f"{folder / 'val'} holds test images of b, but {folder / 'train'} has none")
+    folder = write_tiny(tmp_path / "tiny")
+    (folder / "train" / "n03").mkdir()
+    with pytest.raises(ValueError) as error:
+        load_data(folder)
+    one_line(error, f"{folder / 'train' / 'n03'} holds no images")
+
+
 def test_tiny_imagenet_as_its_archive_unpacks(tmp_path: Path) -> None:
     data = load_data(write_tiny(tmp_path / "tiny-imagenet-200"))
     assert data.classes == ("n01", "n02")

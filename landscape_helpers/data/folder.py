@@ -71,18 +71,21 @@ def read_folder(
     files = layout(folder)
     classes = tuple(files.train)
     if not any(files.train.values()):
-        raise DataNotFoundError(f"{folder}/train holds no images in class folders: expected train/CLASS/*.png")
+        raise DataNotFoundError(
+            f"{files.train_folder} holds no training images in class folders: expected {files.train_folder.name}"
+            "/CLASS/*.png"
+        )
     untrained = [name for name, paths in files.test.items() if paths and not files.train.get(name)]
     if untrained:
         raise ValueError(
-            f"{folder}/test holds images of {', '.join(untrained)}, but train has none: expected the same class "
-            "folders in train and test"
+            f"{files.test_folder} holds test images of {', '.join(untrained)}, but {files.train_folder} has none to "
+            "train on: expected training images of every class that is tested"
         )
     empty = [name for name, paths in files.train.items() if not paths]
     if empty:
         # Each class folder is an output of the network; one that is never trained would pass unnoticed.
         raise ValueError(
-            f"{folder}/train/{empty[0]} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}): put some there or "
+            f"{files.train_folder / empty[0]} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}): put some there or "
             "remove the folder"
         )
     digest = hashlib.sha256()

@@ -25,22 +25,27 @@ class Layout:
     Attributes:
         train: every class that has a place among the outputs, with its training images.
         test: the same for test images, empty where there are none.
+        train_folder, test_folder: where their classes were looked for.
     """
 
     train: Files
     test: Files
+    train_folder: Path
+    test_folder: Path
 
 
 def layout(folder: Path) -> Layout:
     """The images of a folder that :func:`check_folder` accepts."""
     if _is_cub(folder):
         return _cub(folder)
-    train = _by_folder(folder / "train")
+    train, test, val = folder / "train", folder / "test", folder / "val"
     if _is_tiny_imagenet(folder):
-        return Layout(train, _annotated(folder / "val"))
-    test = _by_folder(folder / "test")
+        return Layout(_by_folder(train), _annotated(val), train, val)
+    tested = _by_folder(test)
+    if any(tested.values()):
+        return Layout(_by_folder(train), tested, train, test)
     # ImageNet's test images have no labels and lie in no class folders: it is validated on val.
-    return Layout(train, test if any(test.values()) else _by_folder(folder / "val"))
+    return Layout(_by_folder(train), _by_folder(val), train, val)
 
 
 def check_folder(folder: Path) -> Path:
@@ -107,7 +112,7 @@ def _cub(folder: Path) -> Layout:
     test: Files = {name: [] for name in train}
     for number, file in sorted(images.items(), key=lambda item: item[1]):
         (train if training[number] else test)[Path(file).parent.name].append(str(folder / "images" / file))
-    return Layout(train, test)
+    return Layout(train, test, folder / "images", folder / "images")
 
 
 def _table(path: Path, columns: int) -> list[list[str]]:
