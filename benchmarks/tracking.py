@@ -1,13 +1,14 @@
 """Following the top 20 eigenpairs of a Hessian: products and time against fresh solves; the cost of a telemetry stop.
 
-Two small CNNs on CIFAR-10 images, one with ReLU and max-pooling, one smooth (tanh, average pooling), descend, the
-first to the edge of stability, and then go on at the same rate; stops lie close together or further apart. At each of
-twenty stops, one of which the tracker solves afresh by itself, the pairs are followed and, apart from that, solved
-afresh to the same relative residual. The last stop's eigenvalues, followed and fresh, are held against a solve in
-float64 at 1e-4. What decides the cost is measured too: how far the curvature along the pairs moves over one step and
-over two, which at the edge lead back to where they began. On many images few units switch between them; the network
-with ReLU is followed on 5,000 as well, at every step only. With --power, power iteration with deflation, which the
-singularity paper uses, runs as well. Time is processor time on one thread.
+Two small CNNs on CIFAR-10 images, one with ReLU and max-pooling, one smooth (tanh, average pooling), descend, the first
+to the edge of stability, and then go on at the same rate; stops lie close together or further apart. At each of forty
+stops the pairs are followed and, apart from that, solved afresh to the same relative residual. All that the tracker
+spends counts: what it begins with, which at the edge is a solve on either side of the valley, and the looks at what
+lies beyond the pairs; the ratio without the first two stops is told beside. The last stop's eigenvalues, followed and
+fresh, are held against a solve in float64 at 1e-4. What decides the cost is measured too: how far the curvature along
+the pairs moves over one step and over two, which at the edge lead back to where they began. On many images few units
+switch between them; the network with ReLU is followed on 5,000 as well, at every step only. With --power, power
+iteration with deflation, which the singularity paper uses, runs as well. Time is processor time on one thread.
 
     python benchmarks/tracking.py [--images 200 1000 5000] [--tol 0.01] [--power] [--json FILE]
 """
@@ -46,7 +47,8 @@ NETWORKS = (
     (TANH, True, 200, (1, 5, 20)),
     (TANH, True, 1000, (1, 5, 20)),
 )
-STOPS = 20  # one cycle of the tracker: it solves afresh at the first and then after twenty
+STOPS = 40
+BEGIN = 2  # stops that begin, one on either side of the valley
 POWER_BUDGET = 1000
 TARGET = 1 / 3
 
@@ -108,7 +110,7 @@ def power(objective: Objective, theta: torch.Tensor, tol: float, most: int) -> t
 
 def follow(objective: Objective, exact: Objective, theta: torch.Tensor, every: int, tol: float) -> dict[str, Any]:
     """Products, seconds and errors over stops ``every`` steps apart."""
-    tracker = EigenTracker(objective, K, tol, renew=STOPS)
+    tracker = EigenTracker(objective, K, tol)
     row: dict[str, Any] = {"every": every, "tracked": [], "fresh": [], "converged": True}
     seconds = np.zeros(2)
     for stop in range(STOPS):
@@ -128,6 +130,7 @@ def follow(objective: Objective, exact: Objective, theta: torch.Tensor, every: i
     row["converged"] &= truth.converged
     row["error"], row["fresh_error"] = (float(np.abs(f.values / truth.values - 1).max()) for f in (pairs, fresh))
     row["ratio"] = sum(row["tracked"]) / sum(row["fresh"])
+    row["later_ratio"] = sum(row["tracked"][BEGIN:]) / sum(row["fresh"][BEGIN:])
     row["median_ratio"] = float(np.median(row["tracked"]) / np.median(row["fresh"]))
     row["time_ratio"] = float(seconds[0] / seconds[1])
     return row
@@ -189,8 +192,8 @@ def one_network(
         print(
             f"  every {every:2d} steps of {RATE:g}: {np.mean(row['tracked']):5.1f} products followed, "
             f"{np.mean(row['fresh']):5.1f} fresh: {row['ratio']:.2f} "
-            f"({'aim met' if row['ratio'] <= TARGET else 'AIM NOT MET'}), {row['median_ratio']:.2f} at the median "
-            f"stop, {row['time_ratio']:.2f} in time; "
+            f"({'aim met' if row['ratio'] <= TARGET else 'AIM NOT MET'}), {row['later_ratio']:.2f} after the first "
+            f"two stops, {row['median_ratio']:.2f} at the median one, {row['time_ratio']:.2f} in time; "
             f"eigenvalues off by {row['error']:.1e} followed, {row['fresh_error']:.1e} fresh"
             f"{'' if row['converged'] else '; NOT ALL CONVERGED'}",
             flush=True,

@@ -124,6 +124,20 @@ def test_a_pair_that_rises_from_the_bulk_is_found():
     assert pairs.values[0] == pytest.approx(10, rel=1e-3)
 
 
+def test_a_look_finds_what_is_not_followed(monkeypatch):
+    """With nothing followed beyond the pairs it alone does, and the pair is in order at that very stop."""
+    objective = rising()
+    tracker = EigenTracker(objective, 3, tol=1e-3, renew=2)
+    monkeypatch.setattr(tracker, "_next", lambda rows: torch.linalg.qr(rows[:3].T)[0].T.contiguous())
+    theta = objective.theta
+    tracker.at(theta)
+    theta[-1] = 1.0
+    blind, seeing = tracker.at(theta), tracker.at(theta)
+    assert blind.values[0] < 3
+    np.testing.assert_allclose(seeing.values, dense(objective, theta)[0][:3], rtol=1e-4)
+    assert seeing.converged
+
+
 def test_a_subspace_that_turns_away_is_sought_afresh():
     """Points that have nothing to do with each other: what was followed is worth nothing."""
     objective = classifier()
@@ -159,17 +173,90 @@ def test_each_side_of_a_valley_is_followed_from_itself():
             assert pairs.products < 0.6 * top_eigenpairs(objective, theta, 5, tol=1e-2).products
 
 
-def test_the_sides_of_a_valley_are_sought_afresh_in_turn(monkeypatch):
+def test_on_either_side_of_a_valley_a_look_is_taken_in_turn(monkeypatch):
     objective = classifier()
     tracker = EigenTracker(objective, 5, tol=1e-2, renew=6)
-    fresh = []
-    inner = tracker._fresh
-    monkeypatch.setattr(tracker, "_fresh", lambda theta: fresh.append(tracker._calls) or inner(theta))
+    looks, fresh = [], []
+    look, solve = tracker._missed, tracker._fresh
+    monkeypatch.setattr(tracker, "_missed", lambda *given: looks.append(tracker._calls) or look(*given))
+    monkeypatch.setattr(tracker, "_fresh", lambda theta: fresh.append(tracker._calls) or solve(theta))
     for theta in sides(objective, 22):
+        before = objective.counts.products
         pairs = tracker.at(theta)
+        assert pairs.products == objective.counts.products - before
         np.testing.assert_allclose(pairs.values, dense(objective, theta)[0][:5], rtol=1e-3)
     # Six calls and one apart, so that an even call comes after an odd one.
-    assert fresh == [0, 6, 13, 20]
+    assert looks == [6, 13, 20]
+    assert fresh == [0]
+
+
+def test_a_look_waits_for_a_budget_that_has_room_for_it():
+    """Within 10 products there is none beside three pairs, which may have to be followed once more."""
+    objective = rising()
+    tracker = EigenTracker(objective, 3, tol=1e-3, renew=1)
+    sought = []
+    for budget in (60, 10, 10, 60):
+        tracker.max_products = budget
+        assert tracker.at(objective.theta).products <= budget
+        state = tracker.state()
+        sought.append(int(state[f"stop{int(state['stops']) - 1}_sought"]))
+    assert sought == [0, 0, 0, 3]
+
+
+@pytest.mark.parametrize("which", ["LA", "SA"])
+def test_vectors_get_better_from_stop_to_stop_at_no_products(which):
+    """At one point again and again: the products that gave the residuals are those of a power step."""
+    sign = 1 if which == "LA" else -1
+    curvatures = sign * torch.cat([torch.linspace(10, 5, 6), torch.linspace(2, -2, 60)]).double()
+    objective = rank_one(curvatures, torch.cat([torch.full((6,), 0.3), torch.full((60,), 0.05)]).double())
+    tracker = EigenTracker(objective, 5, tol=0.3, which=which, renew=None)
+    tracker.at(objective.theta)
+    theta = objective.theta
+    theta[-1] = 0.3
+    stops = [tracker.at(theta) for _ in range(6)]
+    assert [pairs.products for pairs in stops] == [6] * 6
+    assert (np.diff([pairs.residuals.max() for pairs in stops]) < 0).all()
+    values = dense(objective, theta)[0]
+    exact = values[:5] if which == "LA" else values[::-1][:5]
+    first, last = (np.abs(pairs.values - exact).max() for pairs in (stops[0], stops[-1]))
+    assert last < 0.2 * first
+
+
+def test_the_other_end_of_the_spectrum_is_not_amplified():
+    """It reaches a hundred times further from zero: a power step by the pairs' own size would lead there."""
+    curvatures = torch.cat([torch.linspace(-1, -0.5, 6), torch.linspace(-0.1, 100, 60)]).double()
+    objective = rank_one(curvatures, torch.full((66,), 0.05, dtype=torch.float64))
+    tracker = EigenTracker(objective, 5, tol=1e-2, which="SA", renew=None)
+    products = []
+    for t in np.linspace(0, 0.01, 12):
+        theta = objective.theta
+        theta[-1] = t
+        pairs = tracker.at(theta)
+        np.testing.assert_allclose(pairs.values, dense(objective, theta)[0][::-1][:5], rtol=1e-3)
+        products.append(pairs.products)
+    assert sum(products[2:]) <= 10 * 7
+
+
+def test_a_subspace_goes_on_to_turn_as_it_did():
+    """On a straight way the vectors expected lie nearer to the next stop's than the last stop's do; and only there."""
+    objective = tilted()
+    tracker = EigenTracker(objective, 6, tol=1e-4, renew=None)
+    points = [objective.theta for _ in range(4)]
+    for t, theta in enumerate(points):
+        theta[-1] = 0.01 * t
+    for theta in points[:3]:
+        tracker.at(theta)
+    last = tracker._stops[-1]
+    true = torch.as_tensor(dense(objective, points[3])[1][:, :6].copy())
+
+    def outside(rows: torch.Tensor) -> float:
+        basis = torch.linalg.qr(rows[:6].T)[0]
+        return float((true - basis @ (basis.T @ true)).norm())
+
+    assert outside(last.expected(points[3])) < 0.75 * outside(last.rows)
+    assert torch.equal(last.expected(points[1]), last.rows)
+    sideways = last.theta + torch.eye(objective.parameters, dtype=torch.float64)[0]
+    assert torch.equal(last.expected(sideways), last.rows)
 
 
 def test_what_residuals_share_is_multiplied_once():
@@ -212,15 +299,17 @@ def test_a_small_space_is_cut_back_and_still_converges(monkeypatch):
     assert pairs.products > 5 + 16
 
 
-def test_a_restored_tracker_goes_on_bit_by_bit():
+@pytest.mark.parametrize("which", ["LA", "SA"])
+def test_a_restored_tracker_goes_on_bit_by_bit(which):
     objective = classifier(torch.float32)
-    first, second = (EigenTracker(objective, 5) for _ in range(2))
+    first, second = (EigenTracker(objective, 5, which=which) for _ in range(2))
     second.restore(first.state())  # before the first stop there is nothing to take over
     theta = objective.theta
     for _ in range(4):
         a = first.at(theta)
         second.restore(first.state())
         theta = theta - 0.05 * objective.gradient(theta)
+    assert first.state()["far"] > 0  # both ends of the spectrum are on either side of zero
     a, b = first.at(theta), second.at(theta)
     assert torch.equal(a.vectors, b.vectors)
     np.testing.assert_array_equal(a.values, b.values)

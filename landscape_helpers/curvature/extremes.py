@@ -88,6 +88,33 @@ def extremes(
     return Extremes(tuple(ends), scale, used)
 
 
+def beyond(
+    product: Product,
+    values: np.ndarray,
+    vectors: torch.Tensor,
+    which: str,
+    tol: float,
+    most: int,
+    scale: float,
+    seed: int,
+) -> torch.Tensor:
+    """Directions (c, P) off the pairs (k,), (P, k) with more curvature than the last of them; c = 0 where none is seen.
+
+    Args:
+        product: ``v (P,) -> H v``.
+        values: eigenvalues known, the k best of their end.
+        vectors: orthonormal, of the same.
+        which: the end.
+        tol: a value lies beyond the last where it does so by this share of it.
+        most: products, of which a look takes as many as it needs.
+        scale: size of the spectrum.
+        seed: of the direction in which to look.
+    """
+    end = End(values, vectors, np.zeros_like(values), True)
+    found = _look(_Rest(product, vectors, []), [end], [which], tol, most, scale, seed)[0][0]
+    return vectors.T[:0] if found is None else found.vectors.T
+
+
 class _Rest:
     r"""The operator without the pairs that are known: :math:`PHP` with :math:`P=I-VV^\top`.
 
@@ -113,6 +140,11 @@ class _Rest:
         return residuals
 
 
+def least_look(size: int) -> int:
+    """Products that a look in a space of ``size`` dimensions takes at least."""
+    return 2 + math.ceil(0.5 * math.log(size) / math.log(CONTRAST))
+
+
 def _look(
     rest: _Rest, ends: list[End], which: Sequence[str], tol: float, most: int, scale: float, seed: int
 ) -> tuple[list[End | None], int]:
@@ -121,7 +153,7 @@ def _look(
     generator = torch.Generator().manual_seed(seed)
     start = rest.off(torch.randn(size, generator=generator, dtype=rest.known.dtype).to(rest.known.device))
     space = KrylovSpace(rest.product, start / start.norm(), min(most, size - rest.known.shape[1]), seed)
-    least = 2 + math.ceil(0.5 * math.log(size) / math.log(CONTRAST))
+    least = least_look(size)
     while True:
         space.extend()
         beyond = [_beyond(space, end, name, tol, scale) for end, name in zip(ends, which, strict=True)]

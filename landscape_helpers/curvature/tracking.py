@@ -7,7 +7,9 @@ worth that much.
   residuals of these, exact because their products are there, say which pairs need more. The space is enlarged by what
   the residuals share until all are within tolerance: Davidson's method (1975) in blocks and without a preconditioner,
   which in exact arithmetic spans a block Krylov space. Where the subspace has turned so far that this would cost more
-  than to begin anew, Lanczos does.
+  than to begin anew, Lanczos does. Two things make the vectors that a stop begins with better than those that the
+  earlier one found, and take no product: a power step there, whose products were needed for the residuals, and going
+  on to turn as they did before, since along a trajectory the subspace turns steadily.
 - A little, and smoothly: two stops tell where the pairs will be at the next ones (:mod:`.forecast`), and a few products
   there whether they are. While the forecast holds, no stop takes more.
 
@@ -26,6 +28,7 @@ import numpy as np
 import torch
 
 from ..objective import Objective
+from .extremes import beyond, least_look
 from .forecast import SAMPLES, Forecast, relative_residual
 from .krylov import FLOOR
 from .lanczos import Eigenpairs, top_eigenpairs
@@ -49,6 +52,10 @@ ANCHOR = 0.02
 LASTING = 3
 # No tolerance is asked for below this many units of rounding.
 ROUNDING = 1000.0
+# Of the turn of a stop's vectors on the way there, what is expected on as long a way from there: some of it is what the
+# tolerance left of their errors.
+ONWARD = 0.5
+TENSORS = ("theta", "rows", "way", "drift")
 REMEMBERED = 2  # stops
 
 
@@ -58,10 +65,10 @@ class _Stop:
 
     Attributes:
         theta: where (P,).
-        rows: the vectors of its pairs, and what is followed beyond them: at most (k + 1, P).
-        sought: the call at which the pairs that these go back to were sought afresh.
-        turn: by how much the vectors had turned on the way here (the sine, in the median), over its length; not a
-            number where that is not known.
+        rows: orthonormal, the pairs' vectors and one followed beyond them: at most (k + 1, P).
+        sought: the call at which what lies beyond the pairs was last sought.
+        way: from the stop before, on the same side of a valley, to here (P,); None where there is none.
+        drift: by how much the pairs' vectors turned on that way (k, P).
         foreseen: how many stops in a row were foreseen, up to this one.
         jumpy: whether forecasts have failed too soon since ``sought``.
         forecast: of the next stops.
@@ -70,19 +77,38 @@ class _Stop:
     theta: torch.Tensor
     rows: torch.Tensor
     sought: int
-    turn: float = math.nan
+    way: torch.Tensor | None = None
+    drift: torch.Tensor | None = None
     foreseen: int = 0
     jumpy: bool = False
     forecast: Forecast | None = None
+
+    def turned(self, away: float) -> float:
+        """The sine by which the vectors will have turned ``away`` from here, in the median; 0 where nothing tells."""
+        if self.way is None or self.drift is None:
+            return 0.0
+        return float(self.drift.norm(dim=1).median() / self.way.norm()) * away
+
+    def expected(self, theta: torch.Tensor) -> torch.Tensor:
+        """Where the rows will be at ``theta``, if they go on to turn as they did on the way here."""
+        if self.way is None or self.drift is None:
+            return self.rows
+        step, k = theta - self.theta, len(self.drift)
+        along = float(step @ self.way)
+        if along <= 0:
+            return self.rows
+        # As far as the way goes on in the same direction.
+        share = min(1.0, along / float(self.way @ self.way)) * along / float(step.norm() * self.way.norm())
+        return torch.cat([self.rows[:k] + ONWARD * share * self.drift, self.rows[k:]])
 
 
 class EigenTracker:
     r"""The k largest (or smallest) eigenpairs at one point after another.
 
-    Next to the k vectors one more is followed and moved by a power step at every stop, and every ``renew`` calls the
-    pairs are sought afresh, in turn on either side where the stops jump between two. A direction whose curvature rises
-    from the bulk into the first k while it stays orthogonal to all that is followed (no residual shows it) is found by
-    one of the two.
+    Next to the k vectors one more is followed and moved by a power step at every stop, and every ``renew`` calls a look
+    is taken at what lies beyond them, from a random direction (:func:`~landscape_helpers.curvature.extremes.beyond`);
+    in turn on either side where the stops jump between two. A direction whose curvature rises from the bulk into the
+    first k while it stays orthogonal to all that is followed (no residual shows it) is found by one of the two.
 
     Args:
         objective: what to differentiate.
@@ -90,9 +116,10 @@ class EigenTracker:
         tol: bound on the residuals relative to their own eigenvalues, as in :func:`top_eigenpairs`. The eigenvalue's
             own error is at most the residual and usually of the order of its square: with 1e-2 about 1e-4.
         max_products: a stop's budget of Hessian products, at least k + 1. What has not converged by then comes back
-            with its residuals and ``converged=False``.
+            with its residuals and ``converged=False``. A look beyond the pairs waits for a stop that leaves 2 k
+            products and some ten more.
         which: "LA", largest algebraic, or "SA", smallest.
-        renew: calls after which the pairs are sought afresh; None for never.
+        renew: calls after which a look is taken beyond the pairs; None for never.
         seed: of random directions.
         memory: see :class:`HessianAt`.
 
@@ -131,6 +158,7 @@ class EigenTracker:
         self.which, self.renew, self.seed, self.memory = which, renew, seed, memory
         self._calls = 0
         self._stops: tuple[_Stop, ...] = ()
+        self._far = 0.0  # how far the other end of the spectrum reaches beyond zero, as far as was seen
         rounding = torch.finfo(objective.dtype).eps
         self._forecasts = k >= FORECAST_PAIRS and max_products > k + SAMPLES and ANCHOR * tol >= ROUNDING * rounding
 
@@ -144,53 +172,40 @@ class EigenTracker:
             ValueError: theta of the wrong shape.
         """
         self.objective.move(theta)  # refuses a wrong shape
-        before, away = self._nearest(theta)
-        beyond, forecast = None, None
-        sought, foreseen, jumpy, turn = self._calls, 0, False, math.nan
-        if before is None or self._worn(before, away):
-            pairs = self._fresh(theta)
-        else:
-            # Where the last stop is not the nearest, the iterates jump, and with them the kinks of a ReLU network.
-            jumpy = before.jumpy or before is not self._stops[-1]
-            sought, forecast = before.sought, None if jumpy else before.forecast
-            with HessianAt(self.objective, theta, memory=self.memory) as hessian:
-                expected = None
-                if forecast is not None and forecast.slope is not None:
-                    expected = self._expected(hessian, forecast)
-                    jumpy = expected is None and before.foreseen < LASTING
-                if expected is None:
-                    pairs, beyond, forecast = self._followed(hessian, before.rows, None if jumpy else forecast, jumpy)
-                else:
-                    pairs, beyond, foreseen = expected, before.rows[self.k :], before.foreseen + 1
-        rows = pairs.vectors.T
-        if before is not None and away > 0:
-            outside = before.rows[: self.k] - (before.rows[: self.k] @ rows.T) @ rows
-            turn = float(outside.norm(dim=1).median()) / away
-        followed = torch.cat([rows, self._next(rows, beyond)])
         here = theta.detach().to(self.objective.device, self.objective.dtype, copy=True)
-        stop = _Stop(here, followed, sought, turn, foreseen, jumpy, forecast)
+        before, away = self._nearest(here)
+        if before is None or before.turned(away) > MOST_TURN:
+            pairs = self._fresh(here)
+            stop = _Stop(here, pairs.vectors.T, self._calls)
+        else:
+            pairs, stop = self._from(before, here)
+        stop = replace(stop, rows=self._next(stop.rows))
+        if before is not None and away > 0:
+            drift = _turn(before.rows[: self.k], stop.rows[: self.k])
+            stop = replace(stop, way=here - before.theta, drift=drift)
         self._calls += 1
         self._stops = (*self._stops, stop)[-REMEMBERED:]
         return pairs
 
     def state(self) -> Mapping[str, np.ndarray]:
         """All that the next call depends on, as plain arrays."""
-        state = {"calls": np.array(self._calls), "stops": np.array(len(self._stops))}
+        state = {"calls": np.array(self._calls), "stops": np.array(len(self._stops)), "far": np.array(self._far)}
         known: dict[int, int] = {}  # a forecast that holds is the same from stop to stop
         for i, stop in enumerate(self._stops):
             which = -1
             if stop.forecast is not None:
                 which = known.setdefault(id(stop.forecast), len(known))
                 state |= _marked(f"forecast{which}_", stop.forecast.state())
-            counts = {"sought": stop.sought, "turn": stop.turn, "foreseen": stop.foreseen, "jumpy": stop.jumpy}
-            arrays = {"theta": stop.theta.cpu().numpy(), "rows": stop.rows.cpu().numpy(), "forecast": np.array(which)}
+            counts = {"sought": stop.sought, "foreseen": stop.foreseen, "jumpy": stop.jumpy, "forecast": which}
+            held = {"theta": stop.theta, "rows": stop.rows, "way": stop.way, "drift": stop.drift}
+            arrays = {name: tensor.cpu().numpy() for name, tensor in held.items() if tensor is not None}
             state |= _marked(f"stop{i}_", arrays | {name: np.array(count) for name, count in counts.items()})
         return state
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Take over what :meth:`state` returned."""
         device = self.objective.device
-        self._calls = int(state["calls"])
+        self._calls, self._far = int(state["calls"]), float(state["far"])
         stops: list[_Stop] = []
         forecasts: dict[int, Forecast | None] = {-1: None}
         for i in range(int(state["stops"])):
@@ -198,23 +213,57 @@ class EigenTracker:
             which = int(known["forecast"])
             if which not in forecasts:
                 forecasts[which] = Forecast.restored(_unmarked(f"forecast{which}_", state), device)
-            theta, rows = (torch.as_tensor(known[name]).to(device) for name in ("theta", "rows"))
-            counts = int(known["sought"]), float(known["turn"]), int(known["foreseen"]), bool(known["jumpy"])
-            stops.append(_Stop(theta, rows, *counts, forecasts[which]))
+            tensors = {name: torch.as_tensor(known[name]).to(device) for name in TENSORS if name in known}
+            sought, foreseen, jumpy = int(known["sought"]), int(known["foreseen"]), bool(known["jumpy"])
+            stops.append(_Stop(**tensors, sought=sought, foreseen=foreseen, jumpy=jumpy, forecast=forecasts[which]))
         self._stops = tuple(stops)
 
     def _nearest(self, theta: torch.Tensor) -> tuple[_Stop | None, float]:
         """The remembered stop nearest to theta, the later one of two as near, and its distance."""
-        here = theta.detach().to(self.objective.device, self.objective.dtype)
-        away = [(float((here - stop.theta).norm()), stop) for stop in reversed(self._stops)]
+        away = [(float((theta - stop.theta).norm()), stop) for stop in reversed(self._stops)]
         distance, stop = min(away, key=lambda pair: pair[0], default=(math.nan, None))
         return stop, distance
 
-    def _worn(self, before: _Stop, away: float) -> bool:
-        """Whether what is known from ``before`` is too old, or too far ``away``, to go on from."""
+    def _from(self, before: _Stop, theta: torch.Tensor) -> tuple[Eigenpairs, _Stop]:
+        """The pairs at theta, found from those at ``before``, and what is known there."""
+        due = self._due(before)
+        # Where the last stop is not the nearest, the iterates jump, and with them the kinks of a ReLU network.
+        jumpy = before is not self._stops[-1] or (before.jumpy and not due)
+        forecast = None if jumpy else before.forecast
+        sought, foreseen, pairs = before.sought, 0, None
+        with HessianAt(self.objective, theta, memory=self.memory) as hessian:
+            if forecast is not None and forecast.slope is not None:
+                pairs = self._expected(hessian, forecast)
+                jumpy = pairs is None and before.foreseen < LASTING
+            if pairs is None:
+                pairs, rows, forecast = self._followed(
+                    hessian, before.expected(theta), None if jumpy else forecast, jumpy
+                )
+            else:
+                rows, foreseen = torch.cat([pairs.vectors.T, before.rows[self.k :]]), before.foreseen + 1
+            missed = self._missed(hessian, pairs) if due else None
+            if missed is not None:
+                sought = self._calls
+                if len(missed):
+                    rows = torch.cat([pairs.vectors.T, missed])
+                    pairs, rows, forecast = self._followed(hessian, rows, None, jumpy)
+                    foreseen = 0
+            pairs = replace(pairs, products=hessian.products)
+        return pairs, _Stop(theta, rows, sought, foreseen=foreseen, jumpy=jumpy, forecast=forecast)
+
+    def _due(self, before: _Stop) -> bool:
+        """Whether it is time to look beyond what is followed from ``before``."""
         sought = [stop.sought for stop in self._stops]  # two, where the stops lie on two sides
-        due = self.renew is not None and self._calls - max(sought) >= self.renew and before.sought == min(sought)
-        return due or before.turn * away > MOST_TURN
+        return self.renew is not None and self._calls - max(sought) >= self.renew and before.sought == min(sought)
+
+    def _missed(self, hessian: HessianAt, pairs: Eigenpairs) -> torch.Tensor | None:
+        """Directions (c, P) off the pairs with more curvature than the last of them; None where none can be sought."""
+        # The pairs are followed once more together with what is found.
+        most = self.max_products - hessian.products - 2 * self.k
+        if self.k == len(hessian.theta) or most < least_look(len(hessian.theta)):
+            return None
+        scale, seed = float(np.abs(pairs.values).max()), self.seed + self._calls
+        return beyond(hessian.product, pairs.values, pairs.vectors, self.which, self.tol, most, scale, seed)
 
     def _fresh(self, theta: torch.Tensor) -> Eigenpairs:
         tol, seed = min(self.tol, FRESH_TOLERANCE), self.seed + self._calls
@@ -237,16 +286,15 @@ class EigenTracker:
 
     def _followed(
         self, hessian: HessianAt, rows: torch.Tensor, earlier: Forecast | None, jumpy: bool
-    ) -> tuple[Eigenpairs, torch.Tensor | None, Forecast | None]:
-        """The pairs from the space of ``rows`` on, a vector (1, P) beyond them after a power step, and a forecast.
+    ) -> tuple[Eigenpairs, torch.Tensor, Forecast | None]:
+        """The pairs from the space of ``rows`` on, the rows to follow from here, and a forecast.
 
-        A forecast errs by about the square of what the curvature does between two stops: it is made where that is
-        within tolerance.
+        A forecast is made where the rows alone leave the residuals within tolerance, all of them together.
         """
         space = RitzSpace(hessian, min(max(MOST_ROWS * self.k, self.k + 16), self.max_products), self.which)
         space.extend(rows)
         residuals = space.pairs(range(self.k))[2]
-        smooth = self._forecasts and not jumpy and self._moved(space, residuals) ** 2 <= self.tol
+        smooth = self._forecasts and not jumpy and self._moved(space, residuals) <= self.tol
         tol, drift = self.tol, None
         if smooth and earlier is not None:
             drift = earlier.drift(space.basis[: self.k].clone(), space.images[: self.k].clone(), hessian.theta)
@@ -262,12 +310,22 @@ class EigenTracker:
         values, vectors, residuals = space.pairs(range(self.k))
         norms = residuals.double().norm(dim=1).cpu().numpy()
         converged = bool((norms <= self._bounds(space, self.tol)).all())
-        beyond = None
-        if len(space.values) > self.k:
-            _, vector, residual = space.pairs([self.k])
-            beyond = vector + residual / max(abs(float(values[-1])), FLOOR * space.scale)
         pairs = Eigenpairs(values, vectors.T, norms, hessian.products, converged)
-        return pairs, beyond, Forecast.of(space, drift) if smooth else None
+        return pairs, self._stepped(space), Forecast.of(space, drift) if smooth else None
+
+    def _stepped(self, space: RitzSpace) -> torch.Tensor:
+        r"""The Ritz vectors to follow, the pairs' and one beyond where there is one (c, P), after a step of power.
+
+        The products are there: :math:`v+(Hv-\lambda v)/|\lambda|` is in proportion to :math:`Hv`. It takes from each
+        vector what lies in directions of less curvature than its own, so that the errors which the tolerance leaves do
+        not pile up from stop to stop. Where the other end of the spectrum is seen to reach further from zero than
+        :math:`\lambda`, a step of that size would amplify what lies there, and a smaller one is taken.
+        """
+        values, vectors, residuals = space.pairs(range(min(self.k + 1, len(space.values))))
+        self._far = max(self._far, -space.sign * float(space.values[-1]))
+        least = max(abs(float(values[self.k - 1])), FLOOR * space.scale, self._far)
+        size = torch.as_tensor(np.maximum(np.abs(values), least), dtype=vectors.dtype, device=vectors.device)
+        return vectors + space.sign * residuals / size[:, None]
 
     def _moved(self, space: RitzSpace, residuals: torch.Tensor) -> float:
         """The root of the summed squares of the pairs' relative residuals."""
@@ -297,17 +355,27 @@ class EigenTracker:
         """What ``tol`` is for each pair."""
         return tol * np.maximum(np.abs(space.values[: self.k]), FLOOR * space.scale)
 
-    def _next(self, rows: torch.Tensor, beyond: torch.Tensor | None) -> torch.Tensor:
-        """The vector (1, P) to follow beyond the pairs; none where they are all there are."""
-        if len(rows) == rows.shape[1]:
-            return rows[:0]
-        generator = torch.Generator().manual_seed(self.seed + self._calls)
-        fresh = torch.randn(1, rows.shape[1], generator=generator, dtype=rows.dtype).to(rows.device)
-        fresh /= fresh.norm()
-        vector = fresh if beyond is None else beyond / beyond.norm() + FRESH * fresh
-        for _ in range(2):
-            vector = vector - (vector @ rows.T) @ rows
-        return vector / vector.norm()
+    def _next(self, rows: torch.Tensor) -> torch.Tensor:
+        """An orthonormal basis of ``rows``, with a random direction in what is beyond the first k, if there is room."""
+        if self.k < rows.shape[1]:
+            generator = torch.Generator().manual_seed(self.seed + self._calls)
+            fresh = torch.randn(1, rows.shape[1], generator=generator, dtype=rows.dtype).to(rows.device)
+            fresh /= fresh.norm()
+            beyond = rows[self.k :]
+            if len(beyond):
+                fresh = beyond / beyond.norm() + FRESH * fresh
+            rows = torch.cat([rows[: self.k], fresh])
+        return torch.linalg.qr(rows.T)[0].T.contiguous()
+
+
+def _turn(before: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """What of ``rows`` (k, P) lies outside the span of ``before`` when that is turned as near to them as it goes.
+
+    Both are orthonormal, each in an order and with signs of its own.
+    """
+    U, _, W = np.linalg.svd((rows @ before.T).double().cpu().numpy())
+    nearest = torch.as_tensor(U @ W, dtype=rows.dtype, device=rows.device) @ before
+    return (nearest @ rows.T) @ rows - nearest
 
 
 def _marked(mark: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

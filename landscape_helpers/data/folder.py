@@ -96,8 +96,8 @@ def read_folder(
         available[split] = sum(map(len, held.values()))
         for label, file in islice(_in_turn(held, classes), count):
             path = Path(file)
-            digest.update(f"{split}/{classes[label]}/{path.name}\0".encode() + path.read_bytes())
             images[split].append(_read(path, side))
+            digest.update(f"{split}/{classes[label]}/{path.name}\0".encode() + path.read_bytes())
             labels[split].append(label)
     every = images["train"] + images["test"]
     if not all(image.ndim == 2 for image in every):

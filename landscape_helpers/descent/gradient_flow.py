@@ -22,7 +22,7 @@ from ..progress import Progress
 
 METHODS = ("euler", "rk4")
 COLUMNS = ("time", "loss", "rate", "lambda_1", "lambda_residual", "products", "converged")
-# Calls after which lambda_1 is sought afresh: what is followed is one vector, at each of tens of thousands of steps.
+# Calls after which a larger eigenvalue is looked for: one vector is followed, at each of tens of thousands of steps.
 RENEW = 100
 
 

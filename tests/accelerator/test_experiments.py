@@ -7,6 +7,7 @@ from landscape_helpers.catalogue import load_catalogue
 from landscape_helpers.runner import experiment, specs_for
 
 STEPS = 4
+ROUNDING = 1e-14
 
 
 def runs() -> dict[str, dict]:
@@ -37,4 +38,5 @@ def test_an_experiment_gives_the_same_numbers(name, device, tmp_path):
     for variable, a in on_cpu.items():
         if a.dtype.kind == "f":
             size = float(np.nanmax(np.abs(a.values), initial=0.0))
-            np.testing.assert_allclose(on_device[variable], a, rtol=0, atol=1e-3 * size, err_msg=variable)
+            # What is rounding alone is another number on every device.
+            np.testing.assert_allclose(on_device[variable], a, rtol=0, atol=1e-3 * size + ROUNDING, err_msg=variable)
