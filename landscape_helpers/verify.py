@@ -9,14 +9,15 @@ shows later in a run, in its sharpness or in its matrices, is not looked at.
 
 An experiment that is no single descent names a cheap part of itself, ``beginning(parameters)``, and which of the
 part's numbers must come out again and how closely, ``REPEATS``: training to the last bit, what a faster or a more
-careful instrument rounds differently to a small tolerance.
+careful instrument rounds differently to a small tolerance. On another processor those of its first steps, first stop
+and first checkpoint must, to what rounding explains.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, nan
+from math import inf
 
 import numpy as np
 import xarray
@@ -31,6 +32,7 @@ COMPARED = ("loss", "gradient_norm", "dot", "correlation")
 # What rounding explains: float32 carries seven digits, of which a sum over many images loses one or two. Above the edge
 # of stability a residual network multiplies a difference by hundreds at every step: only the first step can tell.
 ROUNDING_STEPS, ROUNDING = 1, 1e-5
+EARLY = {"step": ROUNDING_STEPS + 1, "update": ROUNDING_STEPS + 1, "stop": 1, "checkpoint": 1}
 
 
 @dataclass(frozen=True)
@@ -74,27 +76,46 @@ def _verify(job: Job, found: Stored, store: Store) -> Verification:
         fresh = module.run(parameters, seed=job.seed, device=device, checkpoint=kept if in_parts else None)
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         return Verification(job, False, f"cannot be recomputed here: {' '.join(str(error).split())}")
-    difference = part_difference(stored, fresh, module.REPEATS) if in_parts else first_difference(stored, fresh)
-    rounding = nan if in_parts or not difference else largest_difference(stored, fresh)
-    if difference and not rounding <= ROUNDING:
+    if in_parts:
+        agreed, difference = _part_agreement(stored, fresh, module.REPEATS)
+    else:
+        agreed, difference = _descent_agreement(stored, fresh)
+    if not agreed:
         return Verification(job, False, f"differs under the present code: {difference}; compute it again")
     before = found.path.stem[-HALF:]
     now = code_hash(job.spec.experiment)[:HALF]
-    if in_parts:
-        closest = ", ".join(f"{name} to {tolerance:g}" for name, tolerance in module.REPEATS.items())
-        note = f"repeated under code {now}: {closest} (relative, in the part verified); computed under {before}"
-    else:
-        n = fresh.sizes["step"] - 1
-        agreed = f"first {n} steps bit-identical"
-        if difference:
-            agreed = f"losses before and after the first step within {rounding:.1e} (rounding)"
-        note = f"{agreed} under code {now}, computed under {before}"
+    note = f"{agreed} under code {now}, computed under {before}"
     beside = Store(found.path.parent, search=[])
     # The file of the earlier code gives way only once the new one is there.
     path = beside.save(job.spec, job.seed, stored.assign_attrs(verified=note))
     if path != found.path:
         found.path.unlink()
     return Verification(job, True, note)
+
+
+def _descent_agreement(stored: xarray.Dataset, fresh: xarray.Dataset) -> tuple[str, str]:
+    """(how far the first steps of a descent agree, what differs); nothing for the former where rounding is exceeded."""
+    difference = first_difference(stored, fresh)
+    if not difference:
+        return f"first {fresh.sizes['step'] - 1} steps bit-identical", ""
+    rounding = largest_difference(stored, fresh)
+    if rounding <= ROUNDING:
+        return f"losses before and after the first step within {rounding:.1e} (rounding)", difference
+    return "", difference
+
+
+def _part_agreement(stored: xarray.Dataset, fresh: xarray.Dataset, repeats: Mapping[str, float]) -> tuple[str, str]:
+    """(how closely a part of a run agrees, what differs), as :func:`_descent_agreement`."""
+    difference = part_difference(stored, fresh, repeats)
+    if not difference:
+        closest = ", ".join(f"{name} to {tolerance:g}" for name, tolerance in repeats.items())
+        return f"repeated ({closest}, relative, in the part verified)", ""
+    timed = fresh[[name for name in repeats if name in fresh and EARLY.keys() & set(fresh[name].dims)]]
+    cut = timed.isel({dim: slice(0, n) for dim, n in EARLY.items()}, missing_dims="ignore")
+    early = {str(name): max(repeats[str(name)], ROUNDING) for name in cut}
+    if early and not part_difference(stored, cut, early):
+        return f"{', '.join(early)} at the start of the run within {ROUNDING:g} (rounding)", difference
+    return "", difference
 
 
 def first_difference(stored: xarray.Dataset, fresh: xarray.Dataset) -> str:
