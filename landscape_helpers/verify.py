@@ -32,7 +32,7 @@ COMPARED = ("loss", "gradient_norm", "dot", "correlation")
 # What rounding explains: float32 carries seven digits, of which a sum over many images loses one or two. Above the edge
 # of stability a residual network multiplies a difference by hundreds at every step: only the first step can tell.
 ROUNDING_STEPS, ROUNDING = 1, 1e-5
-EARLY = {"step": ROUNDING_STEPS + 1, "update": ROUNDING_STEPS + 1, "stop": 1, "checkpoint": 1}
+EARLY = {"step": ROUNDING_STEPS + 1, "update": ROUNDING_STEPS, "stop": 1, "checkpoint": 1}
 
 
 @dataclass(frozen=True)
