@@ -258,7 +258,8 @@ def _doctor(arguments: argparse.Namespace) -> int:
     print(f"{found['device']}, {found['cores']} cores, {found['memory_gb']} GB, {found['gflop_per_s']} GFLOP/s")
     for name, at in found["data"].items():
         images = "" if at["train_images"] is None else f" ({at['train_images']:,} training images)"
-        print(f"data {name}: {at['found'] or 'not found'}{images}")
+        problem = f", which cannot be read: {at['problem']}" if "problem" in at else ""
+        print(f"data {name}: {at['found'] or 'not found'}{images}{problem}")
     for profile, able in found["profiles"].items():
         left = able["seconds_for_what_is_missing"]
         print(f"{profile}: {len(able['runnable'])} runs possible, about {left:,} s for what is not stored")

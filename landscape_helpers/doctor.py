@@ -84,7 +84,8 @@ def _ability(profile: str, data: dict[str, dict[str, Any]], rate: float, store: 
             wanted += spec.parameters.get("n_valid") or 0  # held out behind those to train on
         have = data[name]["train_images"] if name else 0  # a closed form needs none
         if have is None:
-            obstacles.setdefault(f"data set {name} not found", []).append(run.name)
+            missing = "not readable" if "problem" in data[str(name)] else "not found"
+            obstacles.setdefault(f"data set {name} {missing}", []).append(run.name)
         elif wanted is not None and have < wanted:
             obstacles.setdefault(f"data set {name} has {have:,} of {wanted:,} training images", []).append(run.name)
         else:
@@ -100,6 +101,7 @@ def _names(catalogue: Catalogue) -> list[str]:
 
 
 def _data_set(name: str) -> dict[str, Any]:
+    from .archive import UNREADABLE, reason
     from .data import DataNotFoundError, check_dataset, find_source
     from .data.layouts import layout
 
@@ -109,13 +111,14 @@ def _data_set(name: str) -> dict[str, Any]:
         found = check_dataset(name)
     except DataNotFoundError:
         return {"found": None, "train_images": None}
-    if found is not None:
-        folder, _ = found
-        return {"found": str(folder), "train_images": sum(map(len, layout(folder).train.values()))}
-    path = find_source(name)
+    path = find_source(name) if found is None else found[0]
     if path is None:
         return {"found": None, "train_images": None}
-    return {"found": str(path), "train_images": _count(name, path)}
+    try:
+        images = _count(name, path) if found is None else sum(map(len, layout(path).train.values()))
+    except UNREADABLE as error:
+        return {"found": str(path), "train_images": None, "problem": reason(error)}
+    return {"found": str(path), "train_images": images}
 
 
 def _count(name: str, path: Path) -> int:

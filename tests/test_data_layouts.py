@@ -66,6 +66,15 @@ def write_tiny(folder: Path) -> Path:
     return folder
 
 
+def test_an_image_that_a_table_lists_and_the_folder_lacks_is_named(tmp_path: Path) -> None:
+    folder = write_cub(tmp_path)
+    missing = folder / "images" / "001.Footed" / "a_2.png"
+    missing.unlink()
+    with pytest.raises(ValueError, match="is not a readable 8-bit image") as error:
+        load_data(folder)
+    assert str(missing) in str(error.value)
+
+
 def test_classes_take_turns_so_that_a_first_part_holds_them_alike(tmp_path: Path) -> None:
     write_images(tmp_path, {f"train/{c}/{i}.png": grey(10 * k + i) for k, c in enumerate("abc") for i in range(k + 2)})
     data = load_data(tmp_path)

@@ -17,6 +17,7 @@ from torch import nn
 
 from landscape_helpers import __version__, doctor
 from landscape_helpers.catalogue import PROFILES, load_catalogue
+from landscape_helpers.cli import main
 from landscape_helpers.store import Store
 
 pytestmark = pytest.mark.usefixtures("isolated")
@@ -104,6 +105,24 @@ def test_images_in_torchvisions_layout_are_those_of_the_whole_set(tmp_path: Path
     np.savez(tmp_path / "cifar100.npz", y_train=np.zeros(7), x_train=np.zeros(3))
     assert doctor._data_set("cifar100") == {"found": str(tmp_path / "cifar100.npz"), "train_images": 7}
     assert doctor._data_set("digits")["train_images"] == 1500
+
+
+def test_a_damaged_data_set_is_named_and_stops_its_runs_only(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("LANDSCAPE_DATA", str(tmp_path))
+    monkeypatch.setattr(doctor, "training_rate", lambda device="cpu": 1e10)
+    path = tmp_path / "cifar10.npz"
+    path.write_bytes(b"PK no archive")
+    assert main(["doctor"]) == 0
+    told = capsys.readouterr().out
+    assert f"data cifar10: {path}, which cannot be read: " in told
+    assert "not: data set cifar10 not readable" in told
+    np.savez(path, x_train=np.zeros(3))
+    assert "which cannot be read: a header or a field is not as the format asks" in _told(capsys)
+
+
+def _told(capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(["doctor"]) == 0
+    return capsys.readouterr().out
 
 
 def test_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
