@@ -114,7 +114,8 @@ def _part_agreement(stored: xarray.Dataset, fresh: xarray.Dataset, repeats: Mapp
         return f"repeated ({closest}, relative, in the part verified)", ""
     timed = fresh[[name for name in repeats if name in fresh and EARLY.keys() & set(fresh[name].dims)]]
     cut = timed.isel({dim: slice(0, n) for dim, n in EARLY.items()}, missing_dims="ignore")
-    early = {str(name): max(repeats[str(name)], PART_ROUNDING) for name in cut}
+    # Relative to the largest value of the whole part, as above.
+    early = {str(n): max(repeats[str(n)], PART_ROUNDING) * _largest(timed[n]) / (_largest(cut[n]) or 1.0) for n in cut}
     if early and not part_difference(stored, cut, early):
         return f"{', '.join(early)} at the start of the run within {PART_ROUNDING:g} (rounding)", difference
     return "", difference
@@ -167,6 +168,10 @@ def part_difference(stored: xarray.Dataset, fresh: xarray.Dataset, repeats: Mapp
             at = tuple(int(i) for i in np.argwhere(~equal)[0])
             return f"{name} at {at} is {b[at]:.9g}, was {a[at]:.9g}"
     return ""
+
+
+def _largest(values: xarray.DataArray) -> float:
+    return float(np.abs(values.values[np.isfinite(values.values)]).max(initial=0.0))
 
 
 def _along(values: xarray.DataArray) -> str:
