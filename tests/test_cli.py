@@ -343,8 +343,8 @@ class TestVerify:
             assert changed(*case)[0] == "", case
         # A series may begin far below its largest value, which is what rounding is relative to.
         small = xarray.Dataset({"loss": ("step", [np.nan, 1e-3, 1.0])})
-        assert verify._part_agreement(small, small + [0, 5e-5, 1], {"loss": 0.0})[0]
-        assert not verify._part_agreement(small, small + [0, 5e-4, 1], {"loss": 0.0})[0]
+        assert verify._part_agreement(small, small + np.array([0, 5e-5, 1]), {"loss": 0.0})[0]
+        assert not verify._part_agreement(small, small + np.array([0, 5e-4, 1]), {"loss": 0.0})[0]
         untimed = stored[["curve"]]
         assert verify._part_agreement(untimed, untimed + 1, {"curve": 1e-4})[0] == ""
 
