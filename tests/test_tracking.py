@@ -113,6 +113,24 @@ def test_following_takes_fewer_products_than_beginning_anew():
     assert min(tracked) >= 6  # each pair and the one beyond are multiplied at every stop
 
 
+def test_where_fresh_solves_are_cheap_nothing_is_followed():
+    """The first layer's inputs span 60 dimensions of 1,000: products in their range cost a fraction of a full one."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(1000, 20), nn.ReLU(), nn.Linear(20, 5))
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(300, 60, generator=generator) @ torch.randn(60, 1000, generator=generator)
+    objective = Objective(model, x / x.std(), torch.randint(0, 5, (300,), generator=generator))
+    tracker, theta = EigenTracker(objective, 6), objective.theta
+    for _ in range(4):
+        pairs = tracker.at(theta)
+        assert pairs.converged and pairs.cheap_products > 0
+        np.testing.assert_allclose(pairs.values, top_eigenpairs(objective, theta, 6, tol=1e-4).values, rtol=1e-3)
+        theta = theta - 0.05 * objective.gradient(theta)
+    again = EigenTracker(objective, 6)
+    again.restore(tracker.state())
+    assert torch.equal(again.at(theta).vectors, tracker.at(theta).vectors)
+
+
 def test_a_pair_that_rises_from_the_bulk_is_found():
     """The rising axis is an exact eigenvector orthogonal to all others: no residual ever points to it."""
     objective = rising()

@@ -7,9 +7,7 @@ import torch
 
 from .krylov import OverflowedCurvature
 from .operator import HessianAt
-
-# What a row must add to the space, in units of rounding; less is rounding.
-NEW = 100.0
+from .orthonormal import orthonormal
 
 
 class RitzSpace:
@@ -57,7 +55,7 @@ class RitzSpace:
         """
         if len(self._form) + len(rows) > len(self._basis):
             self._cut(min(2 * keep, len(self._form), len(self._basis) - len(rows)))
-        fresh = _orthonormal(rows, self.basis)
+        fresh = orthonormal(rows, self.basis)
         if not len(fresh):
             return False
         images = self.hessian.product(fresh.T).T
@@ -101,15 +99,3 @@ def ritz_pairs(form: np.ndarray, sign: float) -> tuple[np.ndarray, np.ndarray]:
     values, coefficients = np.linalg.eigh(form)
     order = np.argsort(-sign * values, kind="stable")
     return values[order], coefficients[:, order]
-
-
-def _orthonormal(rows: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
-    """An orthonormal basis of what ``rows`` (b, P) add to the span of the orthonormal ``basis`` (m, P)."""
-    rows = rows / rows.norm(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
-    for _ in range(2):
-        rows = rows - (rows @ basis.T) @ basis
-    Q, R = torch.linalg.qr(rows.T)
-    new = Q[:, R.diagonal().abs() > NEW * torch.finfo(rows.dtype).eps].T
-    # A row that lay in the space but for a little has errors of that size.
-    new = new - (new @ basis.T) @ basis
-    return new / new.norm(dim=1, keepdim=True)
