@@ -11,6 +11,7 @@ import torch
 from ..objective import Objective
 from .input_subspace import restrict
 from .krylov import KrylovSpace
+from .long_vectors import inner, norm
 from .operator import HessianAt
 
 WIDTH = 0.01  # default broadening, as a share of the spectrum's range
@@ -197,11 +198,11 @@ def _krylov(hessian: HessianAt, generator: torch.Generator, steps: int, outliers
     start = torch.randn(hessian.parameters, generator=generator, dtype=hessian.dtype).to(hessian.device)
 
     def rest(v: torch.Tensor) -> torch.Tensor:
-        return v if outliers is None else v - outliers @ (outliers.T @ v)
+        return v if outliers is None else v - outliers @ inner(outliers.T, v).to(v.dtype)
 
     start = rest(start)
     room = hessian.parameters - (0 if outliers is None else outliers.shape[1])
-    space = KrylovSpace(lambda v: rest(hessian.product(v)), start / start.norm(), min(steps, max(room, 1)), 0)
+    space = KrylovSpace(lambda v: rest(hessian.product(v)), start / norm(start), min(steps, max(room, 1)), 0)
     while not space.full:
         space.extend()
         if space.exhausted:

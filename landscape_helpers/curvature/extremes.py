@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from .krylov import FLOOR, KrylovSpace, RitzPairs
+from .long_vectors import inner, norm
 
 Product = Callable[[torch.Tensor], torch.Tensor]
 
@@ -131,7 +132,7 @@ class _Rest:
         return self.off(self._product(self.off(v)))
 
     def off(self, v: torch.Tensor) -> torch.Tensor:
-        return v - self.known @ (self.known.T @ v)
+        return v - self.known @ inner(self.known.T, v).to(v.dtype)
 
     def residuals(self, residuals: np.ndarray, vectors: torch.Tensor) -> np.ndarray:
         r"""Norms of :math:`Hu-\vartheta u` from those in the rest: :math:`V^\top Hu` comes from the known residuals."""
@@ -152,7 +153,7 @@ def _look(
     size = len(rest.known)
     generator = torch.Generator().manual_seed(seed)
     start = rest.off(torch.randn(size, generator=generator, dtype=rest.known.dtype).to(rest.known.device))
-    space = KrylovSpace(rest.product, start / start.norm(), min(most, size - rest.known.shape[1]), seed)
+    space = KrylovSpace(rest.product, start / norm(start), min(most, size - rest.known.shape[1]), seed)
     least = least_look(size)
     while True:
         space.extend()

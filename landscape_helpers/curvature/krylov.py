@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from .long_vectors import inner, norm
+
 FLOOR = 1e-3
 
 
@@ -99,10 +101,10 @@ class KrylovSpace:
             raise OverflowedCurvature(
                 "a Hessian-vector product is not finite: the loss or a derivative has overflowed at this theta"
             )
-        self._T[m, m] = float(w @ self._next)
+        self._T[m, m] = float(inner(w, self._next))
         self.size = m + 1
         self.residual = self._orthogonalised(w)
-        self.beta = float(self.residual.norm())
+        self.beta = norm(self.residual)
         self.values, self.coefficients = np.linalg.eigh(self._T[: m + 1, : m + 1])
 
     def pairs(self, k: int, which: str, tol: float) -> RitzPairs:
@@ -131,8 +133,8 @@ class KrylovSpace:
 
     def span(self, order: np.ndarray) -> torch.Tensor:
         """Ritz vectors (P, k) by their places among ``values``."""
-        chosen = self.coefficients[:, order]
-        return self.basis.T @ torch.as_tensor(chosen, dtype=self._basis.dtype, device=self._basis.device)
+        chosen = torch.as_tensor(self.coefficients[:, order].T.copy(), dtype=self._basis.dtype)
+        return (chosen.to(self._basis.device) @ self.basis).T
 
     def _prepare_next(self) -> None:
         if self.exhausted:
@@ -143,12 +145,12 @@ class KrylovSpace:
                 dtype=self._basis.dtype,
             ).to(self._basis.device)
             fresh = self._orthogonalised(fresh)
-            self._next = fresh / fresh.norm()
+            self._next = fresh / norm(fresh)
             return
         self._T[self.size - 1, self.size] = self._T[self.size, self.size - 1] = self.beta
         self._next = self.residual / self.beta
 
     def _orthogonalised(self, w: torch.Tensor) -> torch.Tensor:
         for _ in range(2):
-            w = w - self.basis.T @ (self.basis @ w)
+            w = w - self.basis.T @ inner(self.basis, w).to(w.dtype)
         return w

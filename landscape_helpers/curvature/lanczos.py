@@ -12,6 +12,7 @@ from ..objective import Objective
 from .extremes import End, extremes
 from .first_layer import FirstLayerSubspace
 from .krylov import FLOOR, OverflowedCurvature
+from .long_vectors import norm
 from .operator import HessianAt
 from .subspace_pairs import LEAST_PAIRS, LEAST_TOLERANCE, full_products, subspace_pairs
 
@@ -169,7 +170,7 @@ def _first_vector(objective: Objective, start: torch.Tensor | None, seed: int) -
         start = torch.randn(objective.parameters, generator=generator, dtype=objective.dtype)
     objective.check_vector(start, "start")
     start = start.to(objective.device, objective.dtype)
-    norm = float(start.norm())
-    if not 0 < norm < float("inf"):
-        raise ValueError(f"start must be a non-zero finite vector, got one of norm {norm}")
-    return start / norm
+    length = norm(start)
+    if not 0 < length < float("inf"):
+        raise ValueError(f"start must be a non-zero finite vector, got one of norm {length}")
+    return start / length

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from .krylov import OverflowedCurvature
+from .long_vectors import inner
 from .operator import HessianAt
 from .orthonormal import orthonormal
 
@@ -67,7 +68,7 @@ class RitzSpace:
         self._basis[m : m + b], self._images[m : m + b] = fresh, images
         form = np.zeros((m + b, m + b))
         form[:m, :m] = self._form
-        mixed = (self._basis[: m + b] @ images.T).double().cpu().numpy()
+        mixed = inner(self._basis[: m + b], images).cpu().numpy()
         form[:, m:], form[m:, :m] = mixed, mixed[:m].T
         form[m:, m:] = (mixed[m:] + mixed[m:].T) / 2
         self._solve(form)

@@ -20,6 +20,7 @@ import torch
 from .extremes import End, extremes
 from .first_layer import FirstLayerSubspace, Image
 from .krylov import FLOOR, KrylovSpace
+from .long_vectors import norm
 
 # The subspace's own residuals may take this share of the tolerance.
 INNER = 0.5
@@ -73,7 +74,7 @@ def subspace_pairs(
         seed: of the sketch and of the look outside.
     """
     first = subspace.coordinates(start)
-    found = extremes(subspace.product, first / first.norm(), which, k, INNER * tol, max_products, seed)
+    found = extremes(subspace.product, first / norm(first), which, k, INNER * tol, max_products, seed)
     if not all(inner.converged for inner in found.ends) or _meet(found.ends):
         return None
     least = [float(np.abs(inner.values).min()) for inner in found.ends]
@@ -110,7 +111,7 @@ def _outside_scales(subspace: FirstLayerSubspace, which: Sequence[str], seed: in
     generator = torch.Generator().manual_seed(seed + 1)
     start = torch.randn(subspace.weight.numel(), generator=generator, dtype=subspace.basis.dtype)
     start = start.to(subspace.basis.device)
-    krylov = KrylovSpace(subspace.product_outside, start / start.norm(), LOOKS, seed)
+    krylov = KrylovSpace(subspace.product_outside, start / norm(start), LOOKS, seed)
     for _ in range(LOOKS):
         krylov.extend()
     pairs = [krylov.pairs(1, end, 0.0) for end in which]

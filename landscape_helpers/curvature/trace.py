@@ -11,7 +11,9 @@ import torch.nn.functional as F
 
 from ..objective import Objective
 from ..twice_differentiable import TwiceDifferentiable, first_gradient
+from .long_vectors import inner
 from .operator import HessianAt
+from .orthonormal import orthonormal
 from .piecewise import why_not_piecewise_affine, why_samples_are_coupled
 from .sample_gradients import NoSampleGradients, SampleGradients
 
@@ -226,7 +228,7 @@ def _hutch_plus_plus(objective: Objective, theta: torch.Tensor, probes: int, see
     generator = torch.Generator().manual_seed(seed)
     with HessianAt(objective, theta) as hessian:
         sketch = torch.cat([hessian.product(signs) for signs in _signs(hessian, rank, generator)], 1)
-        basis, _ = torch.linalg.qr(sketch)
+        basis = orthonormal(sketch.T, sketch.T[:0]).T
         captured = sum(float((q.double() * hessian.product(q).double()).sum()) for q in basis.split(BLOCK, 1))
         values = _samples(hessian, probes - 2 * rank, generator, basis)
     error = float(values.std(ddof=1) / np.sqrt(len(values)))
@@ -238,7 +240,7 @@ def _samples(hessian: HessianAt, probes: int, generator: torch.Generator, basis:
     values: list[float] = []
     for v in _signs(hessian, probes, generator):
         if basis is not None:
-            v = v - basis @ (basis.T @ v)
+            v = v - basis @ inner(basis.T, v.T).to(v.dtype)
         values += (v.double() * hessian.product(v).double()).sum(0).tolist()
     return np.array(values)
 

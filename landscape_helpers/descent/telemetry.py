@@ -14,6 +14,7 @@ import torch
 import xarray
 
 from ..curvature import Eigenpairs, EigenTracker, OverflowedCurvature
+from ..curvature.long_vectors import inner
 from ..objective import Objective
 from .probe import Step
 
@@ -108,7 +109,7 @@ class Telemetry:
             self._spectra.append(np.full((len(SPECTRA), self.k), np.nan))
             return
         g = step.gradient
-        coordinates = (pairs.vectors.T @ g).double().cpu().numpy()
+        coordinates = inner(pairs.vectors.T, g).cpu().numpy()
         top, bulk = split(g, pairs.vectors[:, : self.top])
         changes = [self._change(step, part) for part in (top, bulk, g)]
         norms = [float(part.double().norm()) for part in (top, bulk)]
@@ -182,6 +183,6 @@ def split(gradient: torch.Tensor, vectors: torch.Tensor) -> tuple[torch.Tensor, 
 
     Projected twice: where almost all of the gradient is inside, rounding leaves a part outside that is not orthogonal.
     """
-    inside = vectors @ (vectors.T @ gradient)
-    inside = inside + vectors @ (vectors.T @ (gradient - inside))
+    inside = vectors @ inner(vectors.T, gradient).to(gradient.dtype)
+    inside = inside + vectors @ inner(vectors.T, gradient - inside).to(gradient.dtype)
     return inside, gradient - inside
