@@ -71,6 +71,23 @@ def test_rows_of_the_space_add_nothing():
         assert hessian.products == 5 == len(space.basis)
 
 
+def test_rows_that_repeat_each_other_hide_no_other():
+    """QR without pivots may put a later row's direction where an earlier row added nothing."""
+    a, b, c = torch.eye(60)[:3]
+    for rows in ([a + b, a + b, a - b], [a, -a, a, b], [a + b, -a - b, a - b, a, c]):
+        stacked = torch.stack(rows)
+        found = orthonormal(stacked, stacked[:0])
+        assert len(found) == torch.linalg.matrix_rank(stacked)
+        torch.testing.assert_close(stacked @ found.T @ found, stacked)
+
+
+def test_independent_rows_keep_their_order():
+    rows = torch.randn(6, 50, generator=torch.Generator().manual_seed(0))
+    found = orthonormal(rows, rows[:0])
+    for first in range(1, 6):
+        torch.testing.assert_close(rows[:first] @ found[:first].T @ found[:first], rows[:first], rtol=0, atol=1e-5)
+
+
 def test_of_rows_that_say_the_same_one_is_taken():
     objective = bowl()
     row = torch.randn(1, SIZE, generator=torch.Generator().manual_seed(0))

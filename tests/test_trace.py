@@ -366,6 +366,15 @@ def test_hutch_plus_plus_takes_the_leading_directions_exactly():
     assert errors["hutch++"] < 0.2 * errors["hutchinson"]
 
 
+def test_hutch_plus_plus_is_exact_where_its_sketch_holds_all_curvature():
+    """Ten sketches of two directions repeat each other."""
+    spectrum = torch.cat([torch.tensor([3.0, 1.0]), torch.zeros(58)]).double()
+    objective, _ = quadratic(spectrum)
+    for seed in range(5):
+        found = trace(objective, objective.theta, 30, seed, "hutch++")
+        assert found.value == pytest.approx(4, rel=1e-9) and found.error < 1e-9
+
+
 def test_estimates_improve_with_probes_and_repeat_with_their_seed():
     objective = make(tanh_mlp())
     few, many = (trace(objective, objective.theta, probes=n, method="hutchinson") for n in (50, 800))

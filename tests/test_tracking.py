@@ -344,6 +344,18 @@ def test_all_pairs_of_a_small_problem():
         np.testing.assert_allclose(pairs.values, dense(objective, theta)[0], atol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_plane_has_no_curvature_to_follow(dtype):
+    model = nn.Linear(4, 1)
+    x = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    objective = Objective(model, x, torch.zeros(6, 1), loss=lambda out, y: out.mean(), dtype=dtype)
+    tracker = EigenTracker(objective, 3)
+    for _ in range(3):
+        pairs = tracker.at(objective.theta)
+        assert pairs.converged and not pairs.values.any()
+        torch.testing.assert_close(pairs.vectors.T @ pairs.vectors, torch.eye(3, dtype=dtype), rtol=0, atol=1e-6)
+
+
 def test_overflow_is_named_and_what_is_followed_stays():
     objective = classifier()
     tracker = EigenTracker(objective, 3)

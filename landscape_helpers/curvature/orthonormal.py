@@ -15,11 +15,17 @@ NEW = 100.0
 
 
 def orthonormal(rows: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
-    """An orthonormal basis (c, P) of what ``rows`` (b, P) add to the span of the orthonormal ``basis`` (m, P)."""
+    """An orthonormal basis (c, P) of what ``rows`` (b, P) add to the span of the orthonormal ``basis`` (m, P).
+
+    Where every row adds something, the first of the result span with ``basis`` what the first of ``rows`` do.
+    """
     rows = rows / rows.norm(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
     rows = rows - inner(rows, basis).to(rows.dtype) @ basis
     Q, R = torch.linalg.qr(rows.T)
-    rows = Q[:, R.diagonal().abs() > NEW * torch.finfo(rows.dtype).eps].T
+    # Where rows repeat each other, Q holds directions of none of them, and no diagonal of R tells which.
+    axes, sizes, _ = torch.linalg.svd(R.cpu())
+    new = sizes > NEW * torch.finfo(rows.dtype).eps
+    rows = (Q if bool(new.all()) else Q @ axes[:, new].to(Q.device)).T
     # A row that lay in the space but for a little has errors of that size, which a second projection takes away.
     return _polished(rows - inner(rows, basis).to(rows.dtype) @ basis)
 

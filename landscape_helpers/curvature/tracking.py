@@ -330,7 +330,8 @@ class EigenTracker:
         """
         values, vectors, residuals = space.pairs(range(min(self.k + 1, len(space.values))))
         self._far = max(self._far, -space.sign * float(space.values[-1]))
-        least = max(abs(float(values[self.k - 1])), FLOOR * space.scale, self._far)
+        tiny = torch.finfo(vectors.dtype).tiny  # where there is no curvature at all
+        least = max(abs(float(values[self.k - 1])), FLOOR * space.scale, self._far, tiny)
         size = torch.as_tensor(np.maximum(np.abs(values), least), dtype=vectors.dtype, device=vectors.device)
         return vectors + space.sign * residuals / size[:, None]
 
