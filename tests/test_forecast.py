@@ -96,6 +96,25 @@ def test_the_slope_agrees_with_what_was_seen():
     assert forecast.drift(V, V, a) is None  # no step, no rate of change
 
 
+def test_what_the_hessian_did_is_asked_of_rows_that_were_multiplied(monkeypatch):
+    """Vectors that a power step improved lie outside the space whose products the forecast knows."""
+    outside = []
+    drift = Forecast.drift
+
+    def seen(self: Forecast, rows: torch.Tensor, *given: torch.Tensor) -> object:
+        outside.append(float((rows - rows @ self.basis.T @ self.basis).norm()))
+        return drift(self, rows, *given)
+
+    monkeypatch.setattr(Forecast, "drift", seen)
+    objective = smooth()
+    theta, tracker, products = settled(objective), EigenTracker(objective, K, tol=3e-2), []
+    for _ in range(30):
+        products.append(tracker.at(theta).products)
+        theta = theta - 0.02 * objective.gradient(theta)
+    assert outside and max(outside) < 1e-10
+    assert np.median(products[3:]) == SAMPLES  # most stops are foreseen
+
+
 @pytest.mark.parametrize("which", ["LA", "SA"])
 def test_foreseen_pairs_are_as_good_as_they_say(which):
     """Over many stops the told residual covers the true one, and the pairs are the extreme ones of a dense solve."""

@@ -69,10 +69,14 @@ class Forecast:
         return Drift(rows, images - (rows @ self.basis.T) @ self.images, step) if bool(step.any()) else None
 
     def pairs(self, theta: torch.Tensor, k: int, sign: float) -> tuple[np.ndarray, torch.Tensor]:
-        """Values (k,) and vectors (k, P) expected at ``theta``: the largest or, with ``sign`` -1, the smallest."""
-        assert self.step is not None and self.slope is not None
-        alpha = float((theta - self.theta) @ self.step) / float(self.step @ self.step)
-        values, coefficients = ritz_pairs(self.form + alpha * self.slope, sign)
+        """Values (k,) and vectors (k, P) expected at ``theta``: the largest or, with ``sign`` -1, the smallest.
+
+        While only one point is known they are those of that point.
+        """
+        form = self.form
+        if self.step is not None and self.slope is not None:
+            form = form + float((theta - self.theta) @ self.step) / float(self.step @ self.step) * self.slope
+        values, coefficients = ritz_pairs(form, sign)
         mix = torch.as_tensor(coefficients[:, :k].T.copy(), dtype=self.basis.dtype, device=self.basis.device)
         return values[:k], mix @ self.basis
 

@@ -160,6 +160,7 @@ class EigenTracker:
             )
         self.objective, self.k, self.tol, self.max_products = objective, k, tol, max_products
         self.which, self.renew, self.seed, self.memory = which, renew, seed, memory
+        self._sign = 1.0 if which == "LA" else -1.0
         self._calls = 0
         self._stops: tuple[_Stop, ...] = ()
         self._far = 0.0  # how far the other end of the spectrum reaches beyond zero, as far as was seen
@@ -243,9 +244,9 @@ class EigenTracker:
                 pairs = self._expected(hessian, forecast)
                 jumpy = pairs is None and before.foreseen < LASTING
             if pairs is None:
-                pairs, rows, forecast = self._followed(
-                    hessian, before.expected(theta), None if jumpy else forecast, jumpy
-                )
+                earlier = None if jumpy else forecast
+                begin = before.expected(theta) if earlier is None else self._foreseen(earlier, before, theta)
+                pairs, rows, forecast = self._followed(hessian, begin, earlier, jumpy)
             else:
                 rows, foreseen = torch.cat([pairs.vectors.T, before.rows[self.k :]]), before.foreseen + 1
             missed = self._missed(hessian, pairs) if due else None
@@ -281,9 +282,13 @@ class EigenTracker:
         small = pairs.residuals <= self.tol * np.maximum(size, FLOOR * size.max())
         return replace(pairs, converged=pairs.converged or bool(small.all()))
 
+    def _foreseen(self, forecast: Forecast, before: _Stop, theta: torch.Tensor) -> torch.Tensor:
+        """The rows that a forecast is built on: what H did on the way here is known of those of its own space only."""
+        return torch.cat([forecast.pairs(theta, self.k, self._sign)[1], before.rows[self.k :]])
+
     def _expected(self, hessian: HessianAt, forecast: Forecast) -> Eigenpairs | None:
         """The pairs that the forecast expects, if a few products bear them out."""
-        values, rows = forecast.pairs(hessian.theta, self.k, 1.0 if self.which == "LA" else -1.0)
+        values, rows = forecast.pairs(hessian.theta, self.k, self._sign)
         generator = torch.Generator().manual_seed(self.seed + self._calls)
         residual = relative_residual(hessian, values, rows, generator)
         if not residual <= self.tol:  # not a number either
@@ -296,12 +301,15 @@ class EigenTracker:
     ) -> tuple[Eigenpairs, torch.Tensor, Forecast | None]:
         """The pairs from the space of ``rows`` on, the rows to follow from here, and a forecast.
 
-        A forecast is made where the rows alone leave the residuals within tolerance, all of them together.
+        It errs by about the square of what the curvature does between two stops. It is begun where the rows, improved
+        as they are, leave the residuals within tolerance, all of them together; and built on an ``earlier`` one, from
+        rows of its space as they are, where the square of what these leave is.
         """
         space = RitzSpace(hessian, min(max(MOST_ROWS * self.k, self.k + 16), self.max_products), self.which)
         space.extend(rows)
         residuals = space.pairs(range(self.k))[2]
-        smooth = self._forecasts and not jumpy and self._moved(space, residuals) <= self.tol
+        moved = self._moved(space, residuals)
+        smooth = self._forecasts and not jumpy and (moved if earlier is None else moved**2) <= self.tol
         tol, drift = self.tol, None
         if smooth and earlier is not None:
             drift = earlier.drift(space.basis[: self.k].clone(), space.images[: self.k].clone(), hessian.theta)
