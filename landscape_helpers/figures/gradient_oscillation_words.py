@@ -42,7 +42,8 @@ def findings(figure_id: str, runs: Runs) -> Findings:
     run, *others = trajectories.values()
     parts = [f"The windowed correlation averages {_phases_in_words(run)}."]
     if layout == "network":
-        parts += [_decrease_in_words(run), _sharpness_in_words(others[0] if others else run)]
+        parts.append(_decrease_in_words(run))
+        parts += [f"{other.heading}: {_sharpness_in_words(other)}" for other in others] or [_sharpness_in_words(run)]
     if layout in ("layers", "small_rate"):
         parts.append(_layers_in_words(run))
     if layout == "small_rate":
@@ -121,7 +122,7 @@ def _layers_in_words(run: Trajectories) -> str:
         parts.append(
             f"the {place} has a windowed correlation of {means} on average and a median |dot product| of {size}"
         )
-    text = f"Of {len(run.layers)} layers, {', and '.join(parts)} nats\u00b2."
+    text = f"Of {len(run.layers)} layers, {', and '.join(parts)} nats\u00b2 / param.\u00b2."
     if oscillating.any():
         agreeing = [
             _mean(np.where(mask[:, None], rows < 0, np.nan).astype(float))

@@ -12,7 +12,7 @@ from .slice_records import SliceRecord
 
 
 def eigen_curves(record: SliceRecord) -> str:
-    """Classes along P.E. and N.E., and the height of the peaks at each checkpoint."""
+    """Classes along P.E. and N.E., and the height of the peaks at each checkpoint, in the narrowest view."""
     positive, negative = record.curves("positive"), record.curves("negative")
     if not positive or not negative:
         return ""
@@ -20,11 +20,12 @@ def eigen_curves(record: SliceRecord) -> str:
     parts = [f"v-basin on {percent([basins])} of {len(positive)} curves along P.E."]
     for epoch in sorted({c.fields["epoch"] for c in negative}):
         curves = [c for c in negative if c.fields["epoch"] == epoch]
-        views = []
-        for scale in sorted({c.fields["scale"] for c in curves}, reverse=True):
+        views, scales = [], sorted({c.fields["scale"] for c in curves}, reverse=True)
+        for scale in scales:
             seen = [c.shape.label == "w-peak" for c in curves if c.fields["scale"] == scale]
             views.append(f"{sum(seen)} of {len(seen)} at s = {scale:g}")
-        heights = spread([peak_height(c.at, c.loss) for c in curves], ".2g")
+        # A wide view has few points near the peak, which looks lower there than it is, or is not seen.
+        heights = spread([peak_height(c.at, c.loss) for c in curves if c.fields["scale"] == scales[-1]], ".2g")
         parts.append(f"at E = {epoch:.0f} w-peak along N.E. on {' and '.join(views)}, peaks of {heights} nats")
     return "; ".join(parts)
 
@@ -39,7 +40,7 @@ def eigen_planes(record: SliceRecord) -> str:
 
 
 def changes(record: SliceRecord) -> str:
-    """Smallest eigenvalue and trace at each checkpoint, and how often noise raises the loss."""
+    """Smallest eigenvalue and trace at each checkpoint, and how often noise raises the loss and its second order."""
     parts = []
     for i, epoch in enumerate(record.epochs("density_epoch")):
         smallest = spread([float(v[i]) for v in record.of_each("smallest_ritz")], ".2g")
@@ -48,10 +49,15 @@ def changes(record: SliceRecord) -> str:
     if not parts:
         return ""
     for m, size in enumerate(record.first["noise_lambda"].values):
-        raised = [float((v[:, m] > 0).mean()) for v in record.of_each("change")]
+        raised, modelled = (
+            [float((v[:, m] > 0).mean()) for v in record.of_each(name)] for name in ("change_true", "change")
+        )
         ratio = [float(np.median(v[:, m])) for v in _ratios(record)]
-        text = f"noise of \u03bb = {size:g} raises the loss in {percent(raised)} of draws"
-        parts.append(f"{text}, with a variance {spread(ratio, '.2g')} of the corrected formula's")
+        parts.append(
+            f"noise of \u03bb = {size:g} raises the loss in {percent(raised)} of the draws at all checkpoints and its "
+            f"second-order change in {percent(modelled)}, whose variance is {spread(ratio, '.2g')} times the corrected "
+            "formula's"
+        )
     return "; ".join(parts)
 
 
@@ -84,18 +90,19 @@ def _segment_errors(record: SliceRecord) -> list[np.ndarray]:
 
 
 def kinks(record: SliceRecord) -> str:
-    """How far second differences lie from the Hessian at the shortest and at the longest step."""
+    """How far second differences lie from the Hessian at the shortest and at the longest step of each checkpoint."""
     secants, hessians = (record.of_each(f"kink_{name}") for name in ("secant", "hessian"))
     if not secants:
         return ""
-    steps = record.first["kink_step"].values
+    shortest, longest = (number(float(step)) for step in record.first["kink_step"].values[[0, -1]])
     parts = []
     for i, direction in enumerate(record.first["kink_direction"].values):
-        ratios = [
-            [float(np.median(s[:, i, m] / h[:, i])) for s, h in zip(secants, hessians, strict=True)] for m in (0, -1)
-        ]
-        parts.append(
-            f"along {direction} the second difference is {spread(ratios[0], '.3g')} of the Hessian's at step "
-            f"{number(float(steps[0]))} and {spread(ratios[1], '.3g')} of it at {number(float(steps[-1]))}"
-        )
-    return "; ".join(parts)
+        told = []
+        for row, epoch in enumerate(record.epochs("kink_epoch")):
+            short, long = (
+                spread([float(s[row, i, m] / h[row, i]) for s, h in zip(secants, hessians, strict=True)], ".2g")
+                for m in (0, -1)
+            )
+            told.append(f"{short} and {long} at E = {epoch}")
+        parts.append(f"along {direction} {', '.join(told)}")
+    return f"second differences over the Hessian's, at steps of {shortest} and {longest}: {'; '.join(parts)}"

@@ -94,12 +94,18 @@ def _ragged(record: Record) -> str:
     for scale in sorted({c.fields["scale"] for c in gaussian_curves_of_final(record)}):
         curves = gaussian_curves(record, scale=scale)
         text = f"at s = {scale:g} a mean count of {number(mean_count(curves))}"
-        above = [c.loss[i] > record.random_guess for c in curves for i in stationary_points(c.loss) if c.at[i] != 0]
+        above = [loss > record.random_guess for c in curves for loss in _losses_off_origin(c)]
         if above:
             text += f", {percent([float(np.mean(above))])} of the stationary points off the origin above log C"
         top = max(float(np.max(c.loss[np.isfinite(c.loss)], initial=0)) for c in curves)
         parts.append(f"{text}, losses up to {number(top, '.2g' if top < 1e4 else '.1e')} nats")
     return "; ".join(parts)
+
+
+def _losses_off_origin(curve: Curve) -> list[float]:
+    """Losses at the stationary points that lie more than a step of the grid from the origin."""
+    step = float(np.median(np.diff(curve.at)))
+    return [float(curve.loss[i]) for i in stationary_points(curve.loss) if abs(curve.at[i]) > 1.5 * step]
 
 
 def classes_in_words(curves: Sequence[Curve]) -> str:
@@ -176,19 +182,20 @@ def _triples(record: Record) -> str:
     if not curves:
         return ""
     wells = [c for c in curves if c.shape.label == "vvv-basin"]
-    depth = max(curves, key=lambda c: middle_well(c.at, c.loss))
-    where = f"\u03b1 = {depth.fields['alpha']:g}, \u03b3 = {depth.fields['gamma']:g}"
-    return (
-        f"vvv-basin on {len(wells)} of {len(curves)} curves; the deepest middle well is "
-        f"{number(middle_well(depth.at, depth.loss), '.2g')} nats deep, at {where}"
-    )
+    told = f"vvv-basin on {len(wells)} of {len(curves)} curves; "
+    best = max(curves, key=lambda c: middle_well(c.at, c.loss))
+    depth = middle_well(best.at, best.loss)
+    if depth <= 0:
+        return f"{told}none has a middle well"
+    where = f"\u03b1 = {best.fields['alpha']:g}, \u03b3 = {best.fields['gamma']:g}"
+    return f"{told}the deepest middle well is {number(depth, '.2g')} nats deep, at {where}"
 
 
 def _planes(record: Record) -> str:
     groups = groups_of(record)
     if not groups:
         return ""
-    cosines = [abs(g[0].fields["cosine"]) for g in groups]
+    cosines = [abs(p.fields["cosine"]) for g in groups for p in g]
     pairs = {(g[0].fields["first"], g[0].fields["second"]) for g in groups}
     again = sum(g[0].fields["orthogonalised"] == 1 for g in groups)
     named = "one pair" if len(pairs) == 1 else f"{len(pairs)} pairs"
