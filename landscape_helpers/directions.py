@@ -252,6 +252,8 @@ def _scale(objective: Objective, theta: torch.Tensor, direction: torch.Tensor, h
     """Give each block of the direction theta's norm, in place."""
     if how == "filter":
         for there, here in zip(objective.views(theta), objective.views(direction), strict=True):
+            if not here.numel():
+                continue
             filters = len(here) if here.dim() > 1 else 1
             size, length = (tensor.reshape(filters, -1).norm(dim=1, keepdim=True) for tensor in (there, here))
             here.view(filters, -1).mul_(torch.where(length > 0, size / length, 0.0))

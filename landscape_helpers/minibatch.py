@@ -8,6 +8,7 @@ import torch
 
 from .objective import Objective
 from .objective_checks.averaging import check_single
+from .objective_checks.surroundings import check_gradients
 
 
 class MiniBatches:
@@ -63,6 +64,7 @@ class MiniBatches:
         """
         objective = self.objective
         x, y = self._x[batch].contiguous(memory_format=objective.layout), self._y[batch]
+        check_gradients()
         objective.move(theta)
         gradient = torch.zeros_like(theta) if out is None else out.zero_()
         try:

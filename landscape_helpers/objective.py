@@ -26,6 +26,7 @@ from .objective_checks.arguments import LossFunction, check_arguments
 from .objective_checks.averaging import check_single
 from .objective_checks.isolation import check_unwritten, version
 from .objective_checks.preparation import prepared_data, prepared_model
+from .objective_checks.surroundings import check_gradients, check_precision
 from .objective_checks.trial import check_evaluation
 from .objective_checks.vectors import check_finite, check_length, columns_of
 from .padding import padding_rows
@@ -100,11 +101,14 @@ class Objective:
     :meth:`views` and :meth:`joined`.
 
     Raises:
+        RuntimeError: under ``torch.autocast`` or ``torch.inference_mode``; the evaluations raise it too, that of the
+            loss alone only under the first.
         TypeError: a model that is no module, x or y that is not one tensor, a loss that cannot be called.
-        ValueError: no trainable parameter; a model that cannot be copied; no data; x and y of different length; a
-            model or a loss that fails on the data; targets that do not fit the outputs; labels out of range; a loss
-            that returns no single number, or with micro-batches is no plain average; a model or a loss that writes to
-            its inputs or draws random numbers; an unknown loss or BatchNorm policy; a batch size below 1;
+        ValueError: no trainable parameter, or a complex one; an embedding that rescales its weights; a model that
+            cannot be copied; no data; x and y of different length; a model or a loss that fails on the data; targets
+            that do not fit the outputs; labels out of range; a loss that returns no single number, or with
+            micro-batches is no plain average; a model or a loss that writes to its inputs or draws random numbers; an
+            unknown loss or BatchNorm policy; a batch size below 1;
             ``batchnorm="whole"`` with micro-batches; a last micro-batch of one sample that BatchNorm cannot take.
             The evaluations raise it too where a later forward pass writes to its inputs.
     """
@@ -123,6 +127,8 @@ class Objective:
         loss_function = check_arguments(model, x, y, loss, batch_size, batchnorm)
         first = trainable_parameters(model)[0][1]
         self.device = torch.device(device) if device is not None else first.device
+        check_precision(self.device)
+        check_gradients()
         self.dtype = dtype or first.dtype
         warn_of_tf32(self.device, self.dtype)
         self.n = len(x)
@@ -183,6 +189,7 @@ class Objective:
             out: a vector (P,) of the objective's device and dtype that receives the gradient, so that a caller that
                 keeps several gradients can have each written straight to where it stays.
         """
+        check_gradients()
         self.move(theta)
         self.counts.gradients += 1
         if out is None:
@@ -221,6 +228,7 @@ class Objective:
             ValueError: theta or v of the wrong shape; an operation of the model or the loss that has no second
                 derivative in PyTorch, by its name.
         """
+        check_gradients()
         columns = columns_of(v, self.parameters, "v").detach().to(self.device, self.dtype)
         self.move(theta)
         self.counts.products += columns.shape[1]
@@ -242,11 +250,21 @@ class Objective:
         return result.reshape(v.shape)
 
     def outputs(self, theta: torch.Tensor) -> torch.Tensor:
-        """The model's outputs (n, ...) at theta (P,)."""
+        """The model's outputs (n, ...) at theta (P,).
+
+        Raises:
+            ValueError: a model that returns something else than one tensor.
+        """
         self.move(theta)
         self.counts.forward += 1
         with torch.no_grad():
-            return torch.cat([self.model(x) for _, x, _ in self.weighted()])
+            pieces = [self.model(x) for _, x, _ in self.weighted()]
+        if not isinstance(pieces[0], torch.Tensor):
+            raise ValueError(
+                f"outputs needs a model that returns one tensor, got a {type(pieces[0]).__name__}: wrap it in a module "
+                "that returns that tensor alone"
+            )
+        return torch.cat(pieces)
 
     def accuracy(self, theta: torch.Tensor) -> float:
         """The share of labels that are the largest output over the classes, from 0 to 1.
@@ -313,6 +331,7 @@ class Objective:
             TypeError: not a tensor.
             ValueError: a tensor of another shape.
         """
+        check_precision(self.device)
         check_length(vector, self.parameters, name)
 
     def finite_vector(self, vector: torch.Tensor, name: str = "theta") -> torch.Tensor:

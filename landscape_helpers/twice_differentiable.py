@@ -22,6 +22,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 _NOT_IMPLEMENTED = re.compile(r"derivative for '?(?:\w+::)?(\w+)'? is not implemented")
 _COMPILED = re.compile("double backward|donated buffers")
 _ONCE = "once_differentiable"
+_MISALIGNED = "storage_offset divisible by 2"
 # What the decorator puts in the place of a function's own backward.
 _ONCE_CODE = once_differentiable(lambda ctx: ctx).__code__
 
@@ -156,6 +157,11 @@ def _told(message: str) -> str | None:
         return (
             "no second derivative of a function compiled by torch.compile: give the model the plain function, or "
             'compute curvature under torch.compiler.set_stance("force_eager")'
+        )
+    if _MISALIGNED in message:
+        return (
+            "torch.view_as_complex reads numbers where they lie in theta, which may be an odd place: take "
+            "torch.complex(parameter[..., 0], parameter[..., 1]) in its place"
         )
     if _ONCE in message:
         return (

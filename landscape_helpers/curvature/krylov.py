@@ -99,7 +99,8 @@ class KrylovSpace:
         w = self.product(self._next)
         if not bool(torch.isfinite(w).all()):
             raise OverflowedCurvature(
-                "a Hessian-vector product is not finite: the loss or a derivative has overflowed at this theta"
+                "a Hessian-vector product is not finite: the loss or a derivative has overflowed at this "
+                "theta, or theta itself or the targets hold no numbers"
             )
         self._T[m, m] = float(inner(w, self._next))
         self.size = m + 1

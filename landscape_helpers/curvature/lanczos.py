@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -151,8 +152,8 @@ def _eigenpairs(end: End, products: int, cheap_products: int = 0) -> Eigenpairs:
 
 
 def _check_k(objective: Objective, k: int) -> None:
-    if not 1 <= k <= objective.parameters:
-        raise ValueError(f"k must lie between 1 and the number of parameters {objective.parameters}, got {k}")
+    if not isinstance(k, Integral) or not 1 <= k <= objective.parameters:
+        raise ValueError(f"k must lie between 1 and the number of parameters {objective.parameters}, got {k!r}")
 
 
 def _check_effort(objective: Objective, k: int, tol: float, max_products: int) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 
 from ..objective import Objective
+from ..objective_checks.surroundings import check_gradients
 from ..objective_checks.vectors import columns_of
 from .graphs import GradientGraphs, free_memory
 from .linearised import Linearised
@@ -67,6 +68,7 @@ class HessianAt:
     def __init__(self, objective: Objective, theta: torch.Tensor, *, memory: int | None = None) -> None:
         if memory is not None and memory < 0:
             raise ValueError(f"memory must be a number of bytes, 0 or more, got {memory}")
+        check_gradients()
         objective.move(theta)
         self.objective = objective
         self.theta = theta.detach().to(objective.device, objective.dtype, copy=True)

@@ -62,7 +62,8 @@ class RitzSpace:
         images = self.hessian.product(fresh.T).T
         if not bool(torch.isfinite(images).all()):
             raise OverflowedCurvature(
-                "a Hessian-vector product is not finite: the loss or a derivative has overflowed at this theta"
+                "a Hessian-vector product is not finite: the loss or a derivative has overflowed at this "
+                "theta, or theta itself or the targets hold no numbers"
             )
         m, b = len(self._form), len(fresh)
         self._basis[m : m + b], self._images[m : m + b] = fresh, images

@@ -181,7 +181,7 @@ class SampleGradients:
 
 def _squares(rows: torch.Tensor) -> torch.Tensor:
     """(n,) squared norms of the rows of (n, ...), without a second array of that size."""
-    return torch.linalg.vector_norm(rows.flatten(1), dim=1).double().square()
+    return torch.linalg.vector_norm(rows.reshape(len(rows), -1), dim=1).double().square()
 
 
 def _rule(use: Use) -> _Rule | None:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from ..objective import Objective
+from ..objective_checks.surroundings import check_gradients
 from ..twice_differentiable import TwiceDifferentiable, first_gradient
 from .long_vectors import inner
 from .operator import HessianAt
@@ -92,6 +93,7 @@ def trace(objective: Objective, theta: torch.Tensor, probes: int = 100, seed: in
         ValueError: theta of the wrong length; an unknown method; too few probes; ``"exact"`` for a network whose
             operations do not allow it; an operation without a second derivative in PyTorch.
     """
+    check_gradients()
     objective.check_vector(theta)
     if method not in METHODS:
         raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}")

@@ -27,14 +27,15 @@ class Sharpness:
 
     Args:
         every: steps between two measurements.
-        tol: relative residual at which the eigen-solver stops: a bound on the relative error of the eigenvalue, whose
-            actual error is of the order of its square (about 1 % at the default 0.1). Each stop
-            starts from the last stop's eigenvector.
+        tol: relative residual at which the eigen-solver stops. An eigenvalue lies within it, but while one overtakes
+            another that need not be the largest, for each stop starts from the last stop's eigenvector: a small network
+            under AdamW was up to 18 % too low at 0.1, 4 % at 0.03 and 0.1 % at the default, which takes some four
+            products a stop where 0.1 takes two.
     """
 
     history = 0
 
-    def __init__(self, every: int = 10, tol: float = 0.1) -> None:
+    def __init__(self, every: int = 10, tol: float = 0.01) -> None:
         if every < 1:
             raise ValueError(f"every must be at least 1 step, got {every}")
         self.every = every

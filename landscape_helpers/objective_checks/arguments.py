@@ -39,6 +39,8 @@ def check_arguments(
         raise ValueError(f"x and y must hold the same number of samples, at least one: got {len(x)} and {len(y)}")
     if x.is_floating_point() and not bool(torch.isfinite(x).all()):
         raise ValueError("x holds NaN or infinite values: clean or drop those samples first")
+    if isinstance(loss, str) and y.is_floating_point() and not bool(torch.isfinite(y).all()):
+        raise ValueError("y holds NaN or infinite values: clean or drop those samples first")
     if isinstance(loss, str) and loss not in LOSSES:
         raise ValueError(f"unknown loss {loss!r}: expected one of {sorted(LOSSES)} or a callable")
     if batchnorm not in BATCHNORM_POLICIES:
@@ -57,6 +59,8 @@ def _check_types(model: object, x: object, y: object, loss: object, batch_size: 
     if not isinstance(model, nn.Module):
         what = f"the class {model.__name__}: make one first" if isinstance(model, type) else type(model).__name__
         raise TypeError(f"model must be a torch.nn.Module, got {what}")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TypeError(f"model is a {type(model).__name__}, which cannot be copied: pass the module it was made from")
     for name, value in (("x", x), ("y", y)):
         if not isinstance(value, torch.Tensor):
             raise TypeError(f"{name} must be one tensor with the samples along its first axis, {_instead(name, value)}")

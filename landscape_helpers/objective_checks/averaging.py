@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -109,10 +111,8 @@ def _row(outputs: Any, i: int, n: int) -> Any:
     """The outputs of sample i of n."""
     if isinstance(outputs, torch.Tensor) and outputs.dim() and len(outputs) == n:
         return outputs[i : i + 1]
-    if isinstance(outputs, Mapping):
-        return {name: _row(value, i, n) for name, value in outputs.items()}
-    if type(outputs) in (tuple, list):
-        return type(outputs)(_row(value, i, n) for value in outputs)
+    if (parts := _parts(outputs)) is not None:
+        return _rebuilt(outputs, [_row(value, i, n) for value in parts])
     raise TypeError(f"outputs {described(outputs)} are not one row a sample")
 
 
@@ -120,8 +120,30 @@ def _joined(pieces: Sequence[Any]) -> Any:
     first = pieces[0]
     if isinstance(first, torch.Tensor):
         return torch.cat(list(pieces))
-    if isinstance(first, Mapping):
-        return {name: _joined([piece[name] for piece in pieces]) for name in first}
-    if type(first) in (tuple, list):
-        return type(first)(_joined(together) for together in zip(*pieces, strict=True))
+    every = [_parts(piece) for piece in pieces]
+    if every[0] is not None:
+        return _rebuilt(first, [_joined(together) for together in zip(*every, strict=True)])
     raise TypeError(f"outputs of type {type(first).__name__} cannot be joined")
+
+
+def _parts(outputs: Any) -> list[Any] | None:
+    """What outputs of several parts hold, in order; None where they are something else."""
+    if is_dataclass(outputs):
+        return [getattr(outputs, field.name) for field in fields(outputs)]
+    if isinstance(outputs, Mapping):
+        return list(outputs.values())
+    return list(outputs) if isinstance(outputs, tuple | list) else [] if outputs is None else None
+
+
+def _rebuilt(outputs: Any, parts: Sequence[Any]) -> Any:
+    """Outputs of the same type, which the loss may ask for its attributes, of other parts."""
+    if outputs is None:
+        return None
+    if is_dataclass(outputs):
+        other = copy.copy(outputs)
+        for field, part in zip(fields(outputs), parts, strict=True):
+            object.__setattr__(other, field.name, part)
+        return other
+    if isinstance(outputs, Mapping):
+        return type(outputs)(zip(outputs, parts, strict=True))  # type: ignore[call-arg]
+    return outputs._make(parts) if hasattr(outputs, "_make") else type(outputs)(parts)

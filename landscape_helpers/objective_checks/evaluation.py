@@ -39,12 +39,17 @@ def outputs_of(model: nn.Module, x: torch.Tensor) -> Any:
     """The outputs on x, which must be left as it is."""
     before = version(x)
     with explained(
-        lambda said: f"{type(model).__name__} cannot be evaluated on x {described(x)} ({said}): give x the shape and "
-        "dtype that its forward pass takes"
+        lambda said: f"{type(model).__name__} cannot be evaluated on x {described(x)} ({said}): {_remedy(said)}"
     ):
         outputs = model(x)
     check_unwritten(model, version(x) == before)
     return outputs
+
+
+def _remedy(said: str) -> str:
+    if "storage_offset divisible by 2" in said:  # parameters are views of theta and may begin at an odd place
+        return "take torch.complex(parameter[..., 0], parameter[..., 1]) for torch.view_as_complex(parameter)"
+    return "give x the shape and dtype that its forward pass takes"
 
 
 def value_of(loss: LossFunction, outputs: Any, y: torch.Tensor) -> torch.Tensor:

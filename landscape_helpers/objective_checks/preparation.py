@@ -15,8 +15,12 @@ def prepared_model(model: nn.Module, batchnorm: str, device: torch.device, dtype
 
     A BatchNorm layer without running statistics normalises with those of its input in either mode.
     """
-    own = copy_of(model).to(device=device, dtype=dtype)
+    own = copy_of(model)
+    check_real(own)
+    # As Module.to, which makes complex tensors real and so another function of the model.
+    own._apply(lambda t: t.to(device, _partner(dtype, t)))
     replace_weight_norm(own)
+    make_exact(own)
     own.eval()
     if batchnorm == "frozen":
         return own
@@ -26,6 +30,42 @@ def prepared_model(model: nn.Module, batchnorm: str, device: torch.device, dtype
             module.num_batches_tracked = None
             module.track_running_stats = False
     return own
+
+
+def _partner(dtype: torch.dtype, tensor: torch.Tensor) -> torch.dtype:
+    if tensor.is_complex():
+        return torch.complex128 if dtype == torch.float64 else torch.complex64  # half of it computes nearly nothing
+    return dtype if tensor.is_floating_point() else tensor.dtype
+
+
+def check_real(model: nn.Module) -> None:
+    """Refuse complex parameters that would be part of theta, a vector of real numbers.
+
+    Raises:
+        ValueError: there is one.
+    """
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and parameter.is_complex():
+            raise ValueError(
+                f"parameter {name} is complex ({parameter.dtype}), and theta holds real numbers: keep it as a real "
+                "parameter of shape (..., 2) and take torch.complex(parameter[..., 0], parameter[..., 1]) of it"
+            )
+
+
+def make_exact(model: nn.Module) -> None:
+    """Let embeddings have the gradient of the loss, whatever they have in its place to train with.
+
+    Raises:
+        ValueError: an embedding that writes to its weights in the forward pass.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+            if module.max_norm is not None:
+                raise ValueError(
+                    f"the embedding {name!r} has max_norm={module.max_norm}, by which its forward pass rescales its "
+                    "weights: the loss is then no function of theta with this gradient; pass max_norm=None"
+                )
+            module.scale_grad_by_freq = module.sparse = False
 
 
 def prepared_data(
