@@ -97,7 +97,8 @@ def reachable_files(root: Path, *folders: str) -> list[Path]:
     package = (path for path in (root / "landscape_helpers").rglob("*") if "__pycache__" not in path.parts)
     # Finished results only: a run under way keeps its checkpoints beside them.
     results = (path for folder in ("book/results", *folders) for path in (root / folder).glob("*.nc"))
-    files = [root / "requirements.txt", *package, *results]
+    benchmarks = (root / "book/results/benchmarks").glob("*.json")
+    files = [root / "requirements.txt", *package, *results, *benchmarks]
     return sorted(path for path in files if path.is_file())
 
 
