@@ -140,7 +140,7 @@ DRAWN: dict[str, tuple[Callable[[Any, str, str], Figure], str]] = {
     "planes": (
         _themed(planes),
         "The share of the way from each iterate to the last that lies outside three planes: nearly all of it for two "
-        f"random directions, and least for {COMPONENTS}.",
+        f"random directions, and least, but at the start, for {COMPONENTS}.",
     ),
     "normalised": (
         _themed(normalised),
