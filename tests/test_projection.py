@@ -27,6 +27,12 @@ def test_a_single_point_and_orthogonal_ways():
     assert found.off_share[0] == 1 and found.off[0] == 5 and found.coordinates.tolist() == [[0, 0]]
 
 
+def test_points_with_a_history_of_gradients_are_numbers_all_the_same():
+    one, two, three = torch.eye(3).requires_grad_()
+    found = slices.project(torch.zeros(3, requires_grad=True), one, two, 2 * one + 5 * three)
+    assert found.coordinates.tolist() == [[2, 0]] and found.off.tolist() == [5]
+
+
 @pytest.mark.parametrize(
     ("d1", "d2", "message"),
     [

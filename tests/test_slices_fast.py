@@ -55,6 +55,19 @@ class Functional(nn.Module):
         return self.head(F.dropout(torch.flatten(x, 1), 0.5, self.training))
 
 
+class Cut(nn.Module):
+    """PyTorch's CIFAR-10 tutorial network made small: ``view`` takes no activations with the channels last."""
+
+    def __init__(self, pool: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.pool, self.head = nn.Conv2d(3, 6, 3, padding=1), pool, nn.LazyLinear(CLASSES)
+        self(torch.zeros(1, *SHAPE))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.pool(F.relu(self.conv(x)))
+        return self.head(x.view(-1, x[0].numel()))
+
+
 class Shared(nn.Module):
     """The first layer's weight is used again behind it, and a second time as a plain tensor."""
 
@@ -222,6 +235,8 @@ FAST = {
     "embedding": Words,
     "branches": Branches,
     "functional convolutions": Functional,
+    "cut with view": lambda: Cut(nn.MaxPool2d(2, 2)),
+    "cut with view, not pooled": lambda: Cut(nn.Identity()),
     "hooked": Hooked,
     "plain module": Plain,
     "odd images": lambda: nn.Sequential(

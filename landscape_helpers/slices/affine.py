@@ -97,7 +97,9 @@ class Affine(RowPoints):
         probe = layerwise.program.value(layer.node, next(iter(span.objective.weighted()))[1][:2])
         if not worth_it(layer, span.objective.n, probe, span, len(layerwise.program.stages) == 1):
             return None
-        if layer.pool is not None and (probe.shape[2] % 2 or probe.shape[3] % 2):
+        # The maximum comes channels last, which a model that cuts its activations with view does not take.
+        cut = span.objective.layout is not torch.channels_last
+        if layer.pool is not None and (cut or probe.shape[2] % 2 or probe.shape[3] % 2):
             return dataclasses.replace(layer, pool=None, relu=None)
         return layer
 

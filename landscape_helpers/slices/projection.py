@@ -47,6 +47,7 @@ def project(theta: torch.Tensor, d1: torch.Tensor, d2: torch.Tensor, points: tor
     Raises:
         ValueError: vectors of different length, values that are not finite, or directions that are parallel or zero.
     """
+    theta, d1, d2, points = (vector.detach() for vector in (theta, d1, d2, points))
     rows = points if points.dim() == 2 else points[None]
     for name, vector in (("d1", d1), ("d2", d2), ("points", rows[0])):
         if vector.shape != theta.shape:

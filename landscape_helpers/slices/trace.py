@@ -20,6 +20,13 @@ ALLOCATING = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.MaxPool2d)
 ALLOCATING_FUNCTIONS = {torch.cat, nn.functional.linear, nn.functional.conv2d, torch.matmul, torch.tanh, torch.sigmoid}
 
 
+class _Tracer(fx.Tracer):
+    """Looks into no BatchNorm, of whatever class: what it normalises with is the caller's to say."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, _BatchNorm) or super().is_leaf_module(m, module_qualified_name)
+
+
 def traced(model: nn.Module) -> fx.Graph | None:
     """The graph of ``model.forward`` with one input and one output, or None.
 
@@ -27,7 +34,7 @@ def traced(model: nn.Module) -> fx.Graph | None:
     something else still reads them: such models are evaluated as they are.
     """
     try:
-        graph = fx.Tracer().trace(model)
+        graph = _Tracer().trace(model)
     except Exception:  # whatever a foreign forward raises on symbolic values, it only means that there is no graph
         return None
     placeholders = [node for node in graph.nodes if node.op == "placeholder"]
