@@ -16,7 +16,17 @@ from ..models import build_model
 from ..objective import Objective
 from ..progress import Progress
 from .images import read_images
-from .parameters import DTYPES, check_counts, check_one_of, check_rates, completed, is_count, is_list, is_number
+from .parameters import (
+    DTYPES,
+    check_counts,
+    check_one_of,
+    check_positive,
+    check_rates,
+    completed,
+    is_count,
+    is_list,
+    is_number,
+)
 from .provenance import with_provenance
 
 DEFAULTS: dict[str, Any] = {
@@ -32,6 +42,7 @@ DEFAULTS: dict[str, Any] = {
     "batch_size": None,  # images a pass; matters to the function only through BatchNorm
     "batchnorm": "batch",  # not stated in the paper
     "sharpness_every": 0,  # 0: not measured, as in the paper
+    "sharpness_tol": 0.1,  # coarse: the largest eigenvalue or one near it, see Sharpness
     "stop_loss": None,
     "dtype": "float32",
 }
@@ -45,6 +56,7 @@ def validate(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """
     p = completed(parameters, DEFAULTS)
     check_rates(p, "lr")
+    check_positive(p, "sharpness_tol")
     check_counts(p, {"steps": 1, "window": 2, "pool": 1, "sharpness_every": 0})
     check_counts(p, {"n_train": 1, "batch_size": 1}, null="for all")
     if not (is_list(p["matrices_at"]) and all(is_count(k, 0) for k in p["matrices_at"])):
@@ -84,7 +96,7 @@ def run(
     objective = Objective(model, x, y, batch_size=p["batch_size"], batchnorm=p["batchnorm"], device=device, dtype=dtype)
     probes: list[Any] = [GradientCorrelation(p["window"], p["matrices_at"])]
     if p["sharpness_every"]:
-        probes.append(Sharpness(p["sharpness_every"], tol=0.1))  # as the published results were computed
+        probes.append(Sharpness(p["sharpness_every"], p["sharpness_tol"]))
     descent = gradient_descent(
         objective,
         objective.theta,
