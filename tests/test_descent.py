@@ -11,6 +11,7 @@ from landscape_helpers.descent import (
     FullGradients,
     GradientCorrelation,
     Sharpness,
+    Spectrum,
     StepLosses,
     Telemetry,
     Travel,
@@ -168,7 +169,8 @@ def test_probes_that_give_one_name_to_different_numbers_keep_both(descend):
     )
     xarray.testing.assert_equal(record.products, sharpness.products)
     np.testing.assert_array_equal(record.products_1, telemetry.products)
-    np.testing.assert_array_equal(record.eigenvalue_1, telemetry.eigenvalue)
+    np.testing.assert_array_equal(record.eigenvalue, telemetry.eigenvalue)
+    assert record.eigenvalue.dims == ("stop_1", "eigen") and "gradient_norm_3" not in record
     np.testing.assert_array_equal(record.stop_1, [0, 2, 4, 6])
     np.testing.assert_array_equal(record.matrix_3, correlation.matrix)
     np.testing.assert_array_equal(record.windowed_correlation_3, correlation.windowed_correlation)
@@ -323,3 +325,13 @@ def test_telemetry_refuses_16_bits_before_any_work():
     objective = classifier(dtype=torch.bfloat16)
     with pytest.raises(ValueError, match=r"single or double precision, got an objective in torch.bfloat16.*float32"):
         gradient_descent(objective, objective.theta, 0.1, 3, [Telemetry(0.1, 1, 1, k=2)])
+
+
+def test_only_names_that_contradict_end_in_the_place_of_their_probe():
+    """Three probes spend products in the same places: their other numbers keep their names."""
+    objective = classifier()
+    probes = [Sharpness(1), Spectrum(1), Telemetry(0.1, 1, 1, k=2)]
+    record = gradient_descent(objective, objective.theta, 0.1, 3, probes).record
+    assert {"sharpness", "lambda_max", "eigenvalue", "products", "products_1", "products_2"} <= {*record}
+    assert record.lambda_max.dims == ("stop",) and record.eigenvalue.dims == ("stop", "eigen")
+    assert [name for name in record.variables if name[-1].isdigit()] == ["products_1", "products_2"]

@@ -75,6 +75,7 @@ class GradientCorrelation:
         self.window = window
         self.matrices_at = tuple(sorted(set(matrices_at)))
         self.history = window - 1 if self.matrices_at else 1
+        self.settings = (window, self.matrices_at)
 
     def begin(self, objective: Objective) -> None:
         self._layers = objective.layers

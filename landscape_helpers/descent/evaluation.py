@@ -36,7 +36,7 @@ class Evaluation:
         if len(x_valid) == 0 or len(x_valid) != len(y_valid):
             raise ValueError(f"x_valid and y_valid must be equally many samples, got {len(x_valid)} and {len(y_valid)}")
         self.every, self._x, self._y = every, x_valid, y_valid
-        self.settings = (every, len(x_valid))
+        self.settings = (every, x_valid, y_valid)
 
     def begin(self, objective: Objective) -> None:
         if next(objective.weighted())[2].is_floating_point():

@@ -35,7 +35,7 @@ class FullGradients:
 
     def __init__(self, windows: Sequence[tuple[int, int]], objective: Objective | None = None) -> None:
         self._windows, self._given = Windows(windows), objective
-        self.settings = (self._windows.all,)
+        self.settings = (self._windows.all, objective)
 
     def begin(self, objective: Objective) -> None:
         self._objective = self._given or objective

@@ -74,14 +74,18 @@ def gradient_descent(
         progress: called after each step with (step, steps, loss).
 
     Raises:
+        TypeError: a probe by itself instead of a list.
         ValueError: a learning rate or number of steps out of range, theta of the wrong length, or a checkpoint that
             belongs to another trajectory, other data or another loss, or has more steps behind it; all before any work.
     """
     if not (math.isfinite(lr) and lr > 0):
         raise ValueError(f"lr must be a finite learning rate above 0, got {lr}")
+    if not float(steps).is_integer():
+        raise ValueError(f"steps must be a whole number, got {steps}: round it")
     if steps < 0:
         raise ValueError(f"steps must not be negative, got {steps}")
     objective.check_vector(theta)
+    steps = int(steps)
 
     theta = theta.detach().to(objective.device, objective.dtype, copy=True)
     watching = Probes(probes, objective)

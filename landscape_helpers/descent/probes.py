@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -20,9 +20,14 @@ class Probes:
     Args:
         probes: made ready here for a trajectory on ``objective``.
         objective: what is descended on.
+
+    Raises:
+        TypeError: a probe by itself instead of a list.
     """
 
     def __init__(self, probes: Sequence[Probe], objective: Objective) -> None:
+        if not isinstance(probes, Sequence):
+            raise TypeError(f"probes must be a list, got {type(probes).__name__}: put a single probe into one, [probe]")
         self._probes = tuple(probes)
         self._like = objective.theta
         self._past: deque[torch.Tensor] = deque(maxlen=max((probe.history for probe in probes), default=0))
@@ -60,16 +65,17 @@ class Probes:
         """A trajectory's record together with what its probes measured.
 
         Two probes may give one name to the same numbers. Where they give it to different ones, such as the products
-        that each has spent, the later probe's names end in its place among the probes (``products_1``; places count
-        from 0): what was measured in hours must not be lost for a name.
+        that each has spent, the later probe's name ends in its place among the probes (``products_1``; places count
+        from 0): what was measured in hours must not be lost for a name. So does the name of a dimension along which
+        they measured in different places (``stop_1``); its other names stay.
         """
         for i, probe in enumerate(self._probes):
             result = probe.result()
             try:
                 base = _together(base, result)
             except ValueError:  # of xarray, for variables, coordinates or lengths that contradict each other
-                names = {*result.variables, *result.dims} - {"step", "layer"}
-                base = _together(base, result.rename({name: f"{name}_{i}" for name in names}))
+                names = {name: f"{name}_{i}" for name in _contradicting(base, result)}
+                base = _together(base, result.rename(names))
         return base
 
     def state(self) -> dict[str, np.ndarray]:
@@ -89,3 +95,14 @@ class Probes:
 
 def _together(record: xarray.Dataset, result: xarray.Dataset) -> xarray.Dataset:
     return xarray.merge([record, result], join="outer", compat="no_conflicts")
+
+
+def _contradicting(record: xarray.Dataset, result: xarray.Dataset) -> set[Hashable]:
+    """The names that a result shares with the record for other numbers, or for numbers in other places."""
+    shared = {*result.dims} & {*record.dims} - {"step", "layer"}
+    dims = {dim for dim in shared if not result[dim].variable.equals(record[dim].variable)}
+    return dims | {
+        name
+        for name in {*result.variables} & {*record.variables} - {"step", "layer"}
+        if dims & {*result[name].dims} or not result[name].variable.no_conflicts(record[name].variable)
+    }

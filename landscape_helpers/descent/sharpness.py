@@ -40,6 +40,7 @@ class Sharpness:
             raise ValueError(f"every must be at least 1 step, got {every}")
         self.every = every
         self.tol = tol
+        self.settings = (every, tol)
 
     def begin(self, objective: Objective) -> None:
         self._objective = objective

@@ -38,7 +38,7 @@ class Spectrum:
         if not tol > 0:
             raise ValueError(f"tol must be a relative residual above 0, got {tol}")
         self.every, self._given, self.tol = every, objective, tol
-        self.settings = (every, tol, None if objective is None else objective.n)
+        self.settings = (every, tol, objective)
 
     def begin(self, objective: Objective) -> None:
         self._objective = self._given or objective

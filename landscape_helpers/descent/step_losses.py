@@ -40,7 +40,7 @@ class StepLosses:
             raise ValueError(f"points must be at least 2 between two iterates to show a valley, got {points}")
         self._windows, self.points, self._given = Windows(windows), int(points), objective
         self.alpha = np.arange(points + 2) / (points + 1)
-        self.settings = (self._windows.all, self.points)
+        self.settings = (self._windows.all, self.points, objective)
 
     def begin(self, objective: Objective) -> None:
         self._objective = self._given or objective

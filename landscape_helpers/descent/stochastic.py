@@ -109,6 +109,7 @@ def sgd(
         progress: called after each epoch with (epoch, epochs, mean loss).
 
     Raises:
+        TypeError: a probe by itself instead of a list.
         ValueError: a number out of range, an unknown schedule or one that ends before
             the run, an epoch to keep that is not reached, or a checkpoint of another run, other data or another
             loss; all before any work.

@@ -50,9 +50,8 @@ class Plan:
         return self.lr * self.schedule((epoch + j / self.per_epoch) / self.span)
 
     def settings(self) -> tuple[object, ...]:
-        """What tells one run from another, in a form that does not change from process to process."""
-        schedule = getattr(self.schedule, "__qualname__", repr(self.schedule))
-        return (self.lr, self.epochs, self.batch_size, self.updates, self.momentum, self.weight_decay, schedule,
+        """What tells one run from another."""
+        return (self.lr, self.epochs, self.batch_size, self.updates, self.momentum, self.weight_decay, self.schedule,
                 self.seed, self.keep, self.stop_loss, self.noise)  # fmt: skip
 
 
@@ -92,7 +91,8 @@ def plan_training(
     if batch_size is not None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, or None for the whole set, got {batch_size}")
-        batch_size = min(batch_size, objective.n)
+        batch_size = int(min(batch_size, objective.n))
+    epochs, steps = (None if number is None else int(number) for number in (epochs, steps))
     if not 0 <= momentum < 1:
         raise ValueError(f"momentum must lie in [0, 1), got {momentum}")
     if not weight_decay >= 0:

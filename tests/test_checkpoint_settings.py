@@ -1,0 +1,327 @@
+"""Checkpoints know models by what they compute, and runs by their schedules and what their probes ask."""
+
+import functools
+import math
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+import torch
+from interruption import Interrupted, stop_at
+from torch import nn
+
+from landscape_helpers import Objective, slices
+from landscape_helpers.descent import (
+    Evaluation,
+    FullGradients,
+    GradientCorrelation,
+    Sharpness,
+    Spectrum,
+    StepLosses,
+    gradient_descent,
+    gradient_flow,
+    sgd,
+)
+from landscape_helpers.identity import objective_digest
+from landscape_helpers.watch import Watch
+
+
+def data(n: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(n, 5, generator=generator), torch.randint(0, 2, (n,), generator=generator)
+
+
+def digest(model: nn.Module, **options) -> bytes:
+    return objective_digest(Objective(model, *data(), **options)).tobytes()
+
+
+class Net(nn.Module):
+    def __init__(self, act=torch.tanh, temperature: float = 1.0, weights=(1.0, 1.0)) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b, self.act, self._temperature = nn.Linear(5, 8), nn.Linear(8, 2), act, temperature
+        self.weights = [torch.tensor(w) for w in weights]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.act(self.a(x)))
+
+    def head(self, h: torch.Tensor) -> torch.Tensor:
+        return self.b(h) * torch.stack(self.weights) / self._temperature
+
+
+class Edited(Net):
+    def head(self, h: torch.Tensor) -> torch.Tensor:
+        return 2 * self.b(h) * torch.stack(self.weights) / self._temperature
+
+
+Edited.__qualname__ = Net.__qualname__
+
+
+def buffered(value: float) -> nn.Module:
+    model = Net()
+    model.register_buffer("scale", torch.tensor(value))
+    return model
+
+
+def sparse(value: float) -> nn.Module:
+    model = Net()
+    model.register_buffer("graph", torch.diag(torch.tensor([1.0, value])).to_sparse())
+    return model
+
+
+def hooked(factor: float) -> nn.Module:
+    model = Net()
+    model.register_forward_hook((lambda m, i, o: 2.0 * o) if factor == 2 else (lambda m, i, o: 3.0 * o))
+    return model
+
+
+MODELS = {
+    "function": lambda w: Net(torch.relu if w else torch.tanh),
+    "closure": lambda w: Net(functools.partial(torch.nn.functional.leaky_relu, negative_slope=0.2 if w else 0.1)),
+    "number": lambda w: Net(temperature=2.0 if w else 1.0),
+    "tensors in a list": lambda w: Net(weights=(1.0, 2.0) if w else (1.0, 1.0)),
+    "code of a method": lambda w: Edited() if w else Net(),
+    "buffer": lambda w: buffered(2.0 if w else 1.0),
+    "sparse buffer": lambda w: sparse(2.0 if w else 1.0),
+    "hook": lambda w: hooked(3 if w else 2),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_are_known_by_what_they_compute_with(name):
+    first, again, other = (digest(MODELS[name](w)) for w in (False, False, True))
+    assert first == again != other
+
+
+def test_a_slice_of_another_activation_is_refused(tmp_path):
+    file = tmp_path / "line.npz"
+
+    def line(model: nn.Module, **options):
+        o = Objective(model, *data())
+        return slices.line(o, o.theta, torch.ones(o.parameters), np.linspace(-1, 1, 9), checkpoint=file, **options)
+
+    with pytest.raises(Interrupted):
+        line(Net(torch.tanh), checkpoint_every=0, progress=stop_at(3))
+    with pytest.raises(ValueError, match="saved for another objective"):
+        line(Net(torch.relu))
+    line(Net(torch.tanh))
+
+
+def normalised(mean: float) -> nn.Module:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 2))
+    model[1].running_mean.fill_(mean)
+    model[1].num_batches_tracked.fill_(int(mean))
+    return model
+
+
+def test_running_statistics_count_where_they_are_held_fixed_and_only_there():
+    assert digest(normalised(0), batchnorm="frozen") == digest(normalised(0), batchnorm="frozen")
+    assert digest(normalised(0), batchnorm="frozen") != digest(normalised(2), batchnorm="frozen")
+    assert digest(normalised(0)) == digest(normalised(2))
+    tracked = normalised(0)
+    tracked[1].num_batches_tracked.fill_(7)
+    assert digest(normalised(0), batchnorm="frozen") == digest(tracked, batchnorm="frozen")
+
+
+class Moving(nn.Module):
+    """Keeps what a forward pass comes by: in a buffer, an attribute, a list, a dictionary and a property."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.lstm = Net(), nn.LSTM(5, 5)
+        self.register_buffer("calls", torch.zeros(()))
+        self.last, self.seen, self.tables, self.looks = None, [], {}, 0
+
+    @functools.cached_property
+    def factor(self) -> float:
+        return 0.5
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        self.looks += 1
+        self.last = x.sum()
+        self.remember(x)
+        return self.inner(self.lstm(x)[0]) * self.factor
+
+    def remember(self, x: torch.Tensor) -> None:
+        self.seen.append(float(x.sum()))
+        self.tables[len(x)] = x
+
+
+def test_what_evaluations_move_makes_no_other_objective():
+    model, gathered = Moving(), []
+    model.inner.a.register_forward_hook(lambda m, i, o: gathered.append(o.detach()))
+    o = Objective(model, *data(), batch_size=5)
+    before = objective_digest(o)
+    start = o.theta
+    o.loss(start + 1)
+    o.loss_and_gradient(2 * start)
+    calls = int(o.model.calls)
+    assert np.array_equal(objective_digest(o), before)
+    assert int(o.model.calls) == calls, "the digest leaves no trace in the buffers"
+    o.model.inner._temperature = 3.0
+    assert not np.array_equal(objective_digest(o), before)
+
+
+def test_a_watch_goes_on_with_a_model_that_keeps_what_it_sees():
+    model = Moving()
+    watch = Watch(Objective(model, *data()), [Sharpness(1)])
+    watch.look(model)
+    again = Watch(Objective(Moving(), *data()), [Sharpness(1)])
+    again.load_state_dict(watch.state_dict())
+    with pytest.raises(ValueError, match="other probes"):
+        Watch(Objective(Moving(), *data()), [Sharpness(2)]).load_state_dict(watch.state_dict())
+
+
+def test_a_compiled_model_or_loss_is_the_plain_one():
+    def loss(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(outputs, y)
+
+    assert digest(torch.compile(Net(), backend="eager")) == digest(Net())
+    compiled = torch.compile(loss, backend="eager")
+    assert digest(Net(), loss=compiled) == digest(Net(), loss=torch.compile(loss, backend="eager"))
+
+
+def test_models_that_refer_to_themselves_or_nest_deeply_are_described():
+    def nested(p: float) -> nn.Module:
+        model = inner = Net()
+        for _ in range(15):
+            model = nn.Sequential(model)
+        inner.owner, inner._temperature = (model,), p
+        return model
+
+    assert digest(nested(1.0)) == digest(nested(1.0)) != digest(nested(2.0))
+
+
+def test_the_digest_of_a_model_costs_little():
+    """Ten million parameters in many layers: less than a pass over them."""
+    model = nn.Sequential(nn.Linear(5, 512), *[nn.Linear(512, 512) for _ in range(40)], nn.Linear(512, 2))
+    o = Objective(model, *data())
+    assert o.parameters > 10**7
+    start = time.perf_counter()
+    objective_digest(o)
+    assert time.perf_counter() - start < 0.5
+
+
+def factor(share: float, k: float) -> float:
+    return 1 / (1 + k * share)
+
+
+def enclosing(k: float):
+    return lambda share: 1 / (1 + k * share)
+
+
+class Falling:
+    def __init__(self, k: float) -> None:
+        self.k = k
+
+    def __call__(self, share: float) -> float:
+        return self.value(share)
+
+    def value(self, share: float) -> float:
+        return math.exp(-self.k * share)
+
+
+SCHEDULES = {
+    "lambda": lambda w: (lambda share: 0.01) if w else (lambda share: 1.0),
+    "closure": lambda w: enclosing(2.0 if w else 1.0),
+    "partial": lambda w: functools.partial(factor, k=2.0 if w else 1.0),
+    "object": lambda w: Falling(2.0 if w else 1.0),
+}
+
+
+def train(schedule, file, **options):
+    o = Objective(Net(), *data())
+    return sgd(o, o.theta, 0.5, 6, 8, schedule=schedule, checkpoint=file, checkpoint_every=0, **options)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_run_goes_on_with_its_own_schedule_only(tmp_path, name):
+    file, make = tmp_path / "state.npz", SCHEDULES[name]
+    with pytest.raises(Interrupted):
+        train(make(False), file, progress=stop_at(3))
+    with pytest.raises(ValueError, match="saved by another training run"):
+        train(make(True), file)
+    assert torch.equal(train(make(False), file).theta, train(make(False), None).theta)
+
+
+def test_schedules_and_models_are_the_same_in_another_process(tmp_path):
+    """With another order of sets and other addresses."""
+    script = textwrap.dedent(
+        """
+        import sys
+        sys.path.insert(0, sys.argv[1])
+        import test_checkpoint_settings as t
+        print(t.fingerprints())
+        """
+    )
+    (tmp_path / "digest.py").write_text(script)
+    root = __file__.rpartition("/")[0]
+    found = {
+        subprocess.run(
+            [sys.executable, tmp_path / "digest.py", root], capture_output=True, text=True, check=True, timeout=120,
+            env={"PYTHONPATH": ":".join(filter(None, sys.path)), "PYTHONHASHSEED": seed},
+        ).stdout.strip()
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert found == {fingerprints()}
+
+
+def fingerprints() -> str:
+    """Of every model, of one that keeps what it sees, and of every schedule as the attribute of one."""
+    models = [make(False) for make in MODELS.values()]
+    models += [Moving(), *(Net(temperature=1.0, act=nn.Tanh()) for _ in SCHEDULES)]
+    for model, make in zip(models[::-1], SCHEDULES.values(), strict=False):
+        model.schedule = make(False)
+    return " ".join(digest(model).hex() for model in models)
+
+
+def valid(shift: float) -> tuple[torch.Tensor, torch.Tensor]:
+    x, y = data(10)
+    return x + shift, y
+
+
+PROBES = {
+    "Sharpness every": lambda w: Sharpness(2 if w else 1),
+    "Sharpness tol": lambda w: Sharpness(1, 0.01 if w else 0.1),
+    "GradientCorrelation": lambda w: GradientCorrelation(4 if w else 5),
+    "matrices": lambda w: GradientCorrelation(5, [0, 1] if w else [0]),
+    "Evaluation": lambda w: Evaluation(1, *valid(1e-3 if w else 0.0)),
+    "Spectrum": lambda w: Spectrum(1, Objective(Net(), *valid(1e-3 if w else 0.0))),
+    "FullGradients": lambda w: FullGradients([(0, 6)], Objective(Net(), *valid(1e-3 if w else 0.0))),
+    "StepLosses": lambda w: StepLosses([(0, 6)], 2, Objective(Net(), *valid(1e-3 if w else 0.0))),
+}
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_a_run_goes_on_with_its_own_probes_only(tmp_path, name):
+    file, make, o = tmp_path / "state.npz", PROBES[name], Objective(Net(), *data())
+
+    def run(w: bool, **options):
+        return gradient_descent(o, o.theta, 0.1, 6, [make(w)], checkpoint=file, checkpoint_every=0, **options)
+
+    with pytest.raises(Interrupted):
+        run(False, progress=stop_at(3))
+    with pytest.raises(ValueError, match="saved by another trajectory"):
+        run(True)
+    run(False)
+
+
+@pytest.mark.parametrize("descend", [gradient_descent, functools.partial(sgd, batch_size=None)])
+def test_a_probe_without_a_list_is_told_of(descend):
+    o = Objective(Net(), *data())
+    with pytest.raises(TypeError, match=r"^probes must be a list, got Sharpness: put a single probe into one, \[probe"):
+        descend(o, o.theta, 0.1, steps=3, probes=Sharpness())
+
+
+@pytest.mark.parametrize("descend", [gradient_descent, functools.partial(sgd, batch_size=8.0), gradient_flow])
+def test_steps_are_whole_numbers(descend):
+    o = Objective(Net(), *data())
+    rate = () if descend is gradient_flow else (0.1,)
+    assert descend(o, o.theta, *rate, steps=3.0).steps == descend(o, o.theta, *rate, steps=3).steps == 3
+    with pytest.raises(ValueError, match=r"^steps must be a whole number, got 2\.5: round it$"):
+        descend(o, o.theta, *rate, steps=2.5)
