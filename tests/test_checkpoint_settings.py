@@ -57,7 +57,7 @@ class Edited(Net):
         return 2 * self.b(h) * torch.stack(self.weights) / self._temperature
 
 
-Edited.__qualname__ = Net.__qualname__
+Edited.__name__, Edited.__qualname__, Edited.head.__qualname__ = Net.__name__, Net.__qualname__, Net.head.__qualname__
 
 
 def buffered(value: float) -> nn.Module:
