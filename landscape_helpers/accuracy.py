@@ -46,7 +46,7 @@ def accuracy_on(objective: Objective, theta: torch.Tensor, x: torch.Tensor, y: t
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     with torch.no_grad():
         for norm in norms:
-            norm.train()
+            norm.training = True  # of the module alone: what a subclass holds, such as dropout, stays as it is
             norm.track_running_stats = True
             norm.running_mean = torch.zeros(norm.num_features, dtype=objective.dtype, device=objective.device)
             norm.running_var = torch.ones_like(norm.running_mean)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from .archive import read_arrays
-from .identity import Identity
+from .identity import Identity, differing
 
 OWN = "checkpoint"  # the prefix of what a checkpoint saves beside the arrays it is given
 SAVING = 1 / 30  # the most of its time that a computation spends on saving: states of gigabytes are saved less often
@@ -59,13 +59,14 @@ class Checkpoint:
     """The state of one computation in a file, and the time it has taken in all the processes that worked on it.
 
     Args:
-        path: the file; None saves nothing, and nothing is hashed for it.
+        path: the file; None saves nothing, and nothing is asked of the identity.
         every: seconds between two saves, at least 0. A save that takes long makes the next one wait for longer, so
             that saving costs a thirtieth of the time at most; with 0 each is made.
         identity: what the state belongs to, as it is now. What was saved for anything else is refused.
 
     Raises:
         ValueError: a negative ``every``.
+        TypeError: an identity that no file can hold, as :meth:`.Identity.marks` says.
     """
 
     def __init__(self, path: str | Path | None, every: float, identity: Identity) -> None:
@@ -73,7 +74,7 @@ class Checkpoint:
             raise ValueError(f"seconds between checkpoints must not be negative, got {every}")
         self._file = None if path is None else ArrayFile(path)
         self._what = identity.what
-        self._digests = {} if path is None else identity.digests()
+        self._marks = {} if path is None else identity.marks()
         self._every = self._pause = every
         self._started = self._saved = time.perf_counter()
 
@@ -89,7 +90,7 @@ class Checkpoint:
     def save(self, arrays: Mapping[str, np.ndarray]) -> None:
         if self._file is None:
             return
-        own = self._digests | {"seconds": np.array(self.seconds)}
+        own = self._marks | {"seconds": np.array(self.seconds)}
         before = time.perf_counter()
         self._file.save({**arrays, **nest(OWN, own)})
         self._saved = time.perf_counter()
@@ -106,12 +107,13 @@ class Checkpoint:
         if self._file is None or saved is None:
             return None
         own = unnest(OWN, saved)
-        if not np.array_equal(own.get("objective", np.zeros(0)), self._digests["objective"]):
+        other = differing(own, self._marks)
+        if other == "objective":
             raise ValueError(
                 f"{self._file.path} was saved for another objective (its data, loss or model differ), or by another "
                 "version of this package: going on from it would mix two functions; delete it or choose another file"
             )
-        if not np.array_equal(own["run"], self._digests["run"]):
+        if other == "run":
             raise ValueError(f"{self._file.path} was saved by another {self._what}: delete it or choose another file")
         self._started -= float(own["seconds"])
         return {name: values for name, values in saved.items() if not name.startswith(f"{OWN}/")}

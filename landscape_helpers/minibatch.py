@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from .objective import Objective
+from .objective_checks.arguments import check_whole
 from .objective_checks.averaging import check_single
 from .objective_checks.surroundings import check_gradients
 
@@ -32,8 +33,7 @@ class MiniBatches:
             raise ValueError(
                 f"batch_size must lie between 1 and the number of samples {objective.n}, got {batch_size!r}"
             )
-        if not float(batch_size).is_integer():
-            raise ValueError(f"batch_size must be a whole number, got {batch_size}: round it")
+        check_whole(batch_size=batch_size)
         if objective.batchnorm == "whole" and batch_size < objective.n:
             raise ValueError(
                 f"batchnorm='whole' normalises with all {objective.n} samples, which a mini-batch of {batch_size} does "

@@ -18,11 +18,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import parametrizations
 from torch.nn.utils.parametrize import ParametrizationList
 
+from .objective_checks.wording import COMPLEX_OF_REAL, MISALIGNED
+
 # How torch says it, with the operation's name where it gives one.
 _NOT_IMPLEMENTED = re.compile(r"derivative for '?(?:\w+::)?(\w+)'? is not implemented")
 _COMPILED = re.compile("double backward|donated buffers")
 _ONCE = "once_differentiable"
-_MISALIGNED = "storage_offset divisible by 2"
 # What the decorator puts in the place of a function's own backward.
 _ONCE_CODE = once_differentiable(lambda ctx: ctx).__code__
 
@@ -158,10 +159,10 @@ def _told(message: str) -> str | None:
             "no second derivative of a function compiled by torch.compile: give the model the plain function, or "
             'compute curvature under torch.compiler.set_stance("force_eager")'
         )
-    if _MISALIGNED in message:
+    if MISALIGNED in message:
         return (
             "torch.view_as_complex reads numbers where they lie in theta, which may be an odd place: take "
-            "torch.complex(parameter[..., 0], parameter[..., 1]) in its place"
+            f"{COMPLEX_OF_REAL} in its place"
         )
     if _ONCE in message:
         return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -14,8 +15,8 @@ from torch import nn
 from .checkpoint import nest, unnest
 from .descent.gradient_descent import record_of_losses
 from .descent.probe import Probe
-from .descent.probes import Probes
-from .identity import Identity
+from .descent.probes import Probes, check_probes
+from .identity import Identity, differing
 from .objective import Objective
 from .slices.batchnorm import batchnorm_modules
 from .weights import theta_of
@@ -66,8 +67,7 @@ class Watch:
                 "the objective normalises with the running statistics it was made with (batchnorm='frozen'), and "
                 "training moves the model's: make the objective with batchnorm='batch' or batchnorm='whole'"
             )
-        if not isinstance(probes, Sequence):
-            raise TypeError(f"probes must be a list, got {type(probes).__name__}: put a single probe into one, [probe]")
+        check_probes(probes)
         self.objective, self.status = objective, "watching"
         self._probes = [copy.copy(probe) for probe in probes]  # a probe keeps one trajectory
         self._begin()
@@ -118,7 +118,7 @@ class Watch:
         """Everything that looks after an interruption need, beside the model's and the optimiser's own state dicts."""
         own = {"losses": np.array(self._losses), "training_steps": np.array(self._training_steps)}
         own["watching"] = np.array(self.status == "watching")
-        arrays = own | nest("identity", self._identity()) | self._watching.state()
+        arrays = own | nest("identity", self._marks) | self._watching.state()
         return {name: torch.from_numpy(np.array(values)) for name, values in arrays.items()}
 
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
@@ -128,13 +128,13 @@ class Watch:
             ValueError: the state of a watch with another objective or other probes, or something else.
         """
         arrays = {name: values.cpu().numpy() for name, values in state.items() if isinstance(values, torch.Tensor)}
-        theirs, ours = unnest("identity", arrays), self._identity()
+        theirs = unnest("identity", arrays)
         if not theirs:
             raise ValueError(
                 f"the state is none of a watch (it holds {', '.join(map(repr, list(state)[:3])) or 'nothing'}): give "
                 "what Watch.state_dict() returned"
             )
-        if any(not np.array_equal(theirs.get(name, np.zeros(0)), digest) for name, digest in ours.items()):
+        if differing(theirs, self._marks) is not None:
             raise ValueError(
                 "the state belongs to a watch with another objective (its data, loss or model differ) or other probes, "
                 "or was saved by another version of this package: begin anew with Watch(...)"
@@ -147,5 +147,7 @@ class Watch:
     def _ended(self) -> str:
         return f"loss became non-finite at look {len(self._losses)}"
 
-    def _identity(self) -> dict[str, np.ndarray]:
-        return Identity("watch", self.objective, [], (self._watching.settings,)).digests()
+    @functools.cached_property
+    def _marks(self) -> dict[str, np.ndarray]:
+        with torch.inference_mode(False), torch.autocast(self.objective.device.type, enabled=False):
+            return Identity("watch", self.objective, [], (self._watching.settings,)).marks()

@@ -75,6 +75,30 @@ def test_numbers_of_another_type_are_taken_in_the_objectives(dtype: torch.dtype)
         accuracy_on(objective, objective.theta, x[:0], y[:0])
 
 
+class Dropped(nn.BatchNorm1d):
+    """One that drops some of what it normalises, by a part of its own."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__(features)
+        self.drop = nn.Dropout(0.9)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.drop(super().forward(x))
+
+
+def test_what_a_batchnorm_holds_is_evaluated_as_in_the_objective() -> None:
+    """The statistics of another one behind it would be those of dropped numbers."""
+
+    def objective(first: nn.Module) -> Objective:
+        torch.manual_seed(0)
+        layers = nn.Linear(4, 6), first, nn.Tanh(), nn.BatchNorm1d(6), nn.Linear(6, CLASSES)
+        return Objective(nn.Sequential(*layers).double(), *samples(40, 0.0), batchnorm="whole")
+
+    plain, dropped = objective(nn.BatchNorm1d(6)), objective(Dropped(6))
+    x, y = samples(500, 0.3)
+    assert accuracy_on(dropped, dropped.theta, x, y) == accuracy_on(plain, plain.theta, x, y)
+
+
 def test_the_objective_stays_as_it_is() -> None:
     (own, labels), (x, y) = samples(40, 0.0), samples(60, 1.5)
     objective = Objective(model(norm=True), own, labels, batchnorm="whole")

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from landscape_helpers import Objective, identity, mining, slices
 from landscape_helpers.checkpoint import ArrayFile, Checkpoint, array
 from landscape_helpers.descent import Evaluation, gradient_descent, gradient_flow, sgd
-from landscape_helpers.identity import objective_digest
+from landscape_helpers.identity import Identity, differing
 
 N = 24
 
@@ -36,8 +36,13 @@ def objective(loss=None, x=None, y=None, activation=nn.ReLU, dtype=torch.float64
     return Objective(model, x, y, loss or "cross_entropy", dtype=dtype, **options)
 
 
+def marks(o: Objective) -> dict[str, np.ndarray]:
+    return Identity("run", o, [], ()).marks()
+
+
 def same(a: Objective, b: Objective) -> bool:
-    return np.array_equal(objective_digest(a), objective_digest(b))
+    """Whether two functions are the same, however they are computed."""
+    return differing(marks(a), marks(b) | {"run": marks(a)["run"]}) is None
 
 
 def direction(o: Objective) -> torch.Tensor:
@@ -75,13 +80,13 @@ def test_a_run_goes_on_with_its_own_function_only(tmp_path, name, monkeypatch):
     for other in others:
         with pytest.raises(ValueError, match=f"{file.name} was saved for another objective"):
             run(other, checkpoint=file)
-    hashed = []
-    digest = identity.objective_digest
-    monkeypatch.setattr(identity, "objective_digest", lambda o: hashed.append(o) or digest(o))
+    evaluated = []
+    loss_at_mark = identity.loss_at_mark
+    monkeypatch.setattr(identity, "loss_at_mark", lambda o: evaluated.append(o) or loss_at_mark(o))
     resumed = run(objective(nn.CrossEntropyLoss(label_smoothing=0.1)), checkpoint=file)
-    assert torch.equal(resumed, whole) and len(hashed) == 1
+    assert torch.equal(resumed, whole) and len(evaluated) == 1
     run(objective(loss))
-    assert len(hashed) == 1, "without a checkpoint nothing is hashed"
+    assert len(evaluated) == 1, "without a checkpoint nothing is asked"
 
 
 @pytest.mark.parametrize("name", ["gradient_descent", "sgd"])
@@ -98,7 +103,7 @@ def test_probes_with_other_settings_are_another_run(tmp_path, name):
 
 def test_the_clock_goes_on_where_it_stood(tmp_path):
     def checkpoint() -> Checkpoint:
-        return Checkpoint(tmp_path / "state.npz", 0, identity.Identity("run", objective(), [], ()))
+        return Checkpoint(tmp_path / "state.npz", 0, Identity("run", objective(), [], ()))
 
     first = checkpoint()
     first._started -= 100
@@ -107,7 +112,7 @@ def test_the_clock_goes_on_where_it_stood(tmp_path):
     assert second.seconds < 50
     saved = second.load()
     assert set(saved) == {"a"} and second.seconds > 100
-    nowhere = Checkpoint(None, 0, identity.Identity("run", objective(), [], ()))
+    nowhere = Checkpoint(None, 0, Identity("run", objective(), [], ()))
     nowhere.save(saved)
     nowhere.clear()
     assert not nowhere.due() and nowhere.load() is None and (tmp_path / "state.npz").exists()
@@ -116,7 +121,7 @@ def test_the_clock_goes_on_where_it_stood(tmp_path):
 def test_a_save_that_takes_long_makes_the_next_one_wait(tmp_path, monkeypatch):
     now = 0.0
     monkeypatch.setattr("landscape_helpers.checkpoint.time", SimpleNamespace(perf_counter=lambda: now))
-    what = identity.Identity("run", objective(), [], ())
+    what = Identity("run", objective(), [], ())
 
     def slow(*_):
         nonlocal now
@@ -199,7 +204,7 @@ def test_whatever_bit_is_flipped_a_checkpoint_is_read_as_it_was_or_refused(tmp_p
 
 
 def test_times_and_ends_that_cannot_be_are_refused(tmp_path):
-    what = identity.Identity("run", objective(), [], ())
+    what = Identity("run", objective(), [], ())
     with pytest.raises(ValueError, match=r"^seconds between checkpoints must not be negative, got -0\.1$"):
         Checkpoint(tmp_path / "state.npz", -0.1, what)
     with pytest.raises(ValueError, match=r"state\.npz stands at step 3, beyond the steps=2 asked for"):
@@ -243,7 +248,7 @@ class Callable:
 
 def test_a_run_that_ends_before_its_first_save_leaves_nothing_and_folders_are_made(tmp_path):
     def checkpoint(every: float) -> Checkpoint:
-        what = identity.Identity("run", objective(), [], ())
+        what = Identity("run", objective(), [], ())
         return Checkpoint(tmp_path / "new" / "folder" / "state.npz", every, what)
 
     seldom, always = checkpoint(1e6), checkpoint(0)
@@ -270,17 +275,6 @@ def scaled_by(held):
     return lambda outputs, y: held.scale * F.cross_entropy(outputs, y)
 
 
-def pixels(middle: float) -> np.ndarray:
-    """More numbers than NumPy writes out, one of which may differ by less than it writes."""
-    mask = np.ones((40, 40))
-    mask[20, 20] = middle
-    return mask
-
-
-def masked(mask: np.ndarray):
-    return lambda outputs, y: float(mask.mean()) * F.cross_entropy(outputs, y)
-
-
 def named(outputs: torch.Tensor, y: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
     mean = reduction in {"mean", "average", "batch", "all", "samples", "labels", "rows"}
     return F.cross_entropy(outputs, y, reduction="mean" if mean else "sum")
@@ -289,8 +283,7 @@ def named(outputs: torch.Tensor, y: torch.Tensor, reduction: str = "mean") -> to
 ONE, OTHER = torch.tensor([1.0, 2.0, 9.0]).double(), torch.tensor([1.0, 2.0, 8.0]).double()
 LOSSES = {
     "class weights": lambda w: nn.CrossEntropyLoss(weight=(OTHER if w else ONE).clone()),
-    "digits of class weights": lambda w: nn.CrossEntropyLoss(weight=ONE / 3 + (1e-9 if w else 0)),
-    "ignore_index": lambda w: nn.CrossEntropyLoss(ignore_index=-2 if w else -100),
+    "ignored label": lambda w: nn.CrossEntropyLoss(ignore_index=2 if w else -100),
     "enclosed tensor": lambda w: weighted((OTHER if w else ONE).clone()),
     "partial": lambda w: functools.partial(F.cross_entropy, label_smoothing=0.2 if w else 0.1),
     "partial of a default": lambda w: functools.partial(powered, power=3.0) if w else functools.partial(powered),
@@ -301,28 +294,98 @@ LOSSES = {
     "object": lambda w: Callable(2.0 if w else 1.0),
     "method": lambda w: Callable(2.0 if w else 1.0).method,
     "attributes": lambda w: scaled_by(Plain(2.0 if w else 1.0)),
-    "data class": lambda w: scaled_by(Record(torch.tensor(1.000001 if w else 1.0))),
-    "long array": lambda w: masked(pixels(2.0 if w else 1.0)),
-    "digits of an array": lambda w: masked(pixels(1.5 + 1e-9 if w else 1.5)[18:22]),
+    "data class": lambda w: scaled_by(Record(torch.tensor(1.01 if w else 1.0))),
     "set of words": lambda w: functools.partial(named, reduction="sum") if w else functools.partial(named),
     "inside a sequence": lambda w: functools.partial(lambda o, t, of: of[0](o, t), of=[Own(2.0 if w else 1.0)]),
 }
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_losses_are_known_by_what_they_hold(name):
+def test_losses_are_known_by_what_they_give(name):
     first, again, other = (objective(LOSSES[name](w)) for w in (False, False, True))
     assert same(first, again) and not same(first, other)
 
 
-def test_a_loss_that_holds_itself_is_described_all_the_same():
-    def circular(scale: float) -> Callable:
-        loss = Callable(scale)
-        loss.own = loss
-        return loss
+def rewritten(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return -F.log_softmax(outputs, dim=1).gather(1, y[:, None]).mean()
 
-    assert same(objective(circular(2.0)), objective(circular(2.0)))
-    assert not same(objective(circular(2.0)), objective(circular(3.0)))
+
+def test_an_edit_that_changes_nothing_makes_no_other_loss():
+    assert same(objective("cross_entropy"), objective(rewritten))
+    assert same(objective(nn.CrossEntropyLoss()), objective(nn.CrossEntropyLoss(ignore_index=-2)))
+
+
+SETTINGS = {
+    "number": lambda w: 0.1 + (1e-12 if w else 0),
+    "type": lambda w: 1.0 if w else 1,
+    "text": lambda w: "a" if w else "b",
+    "nothing": lambda w: None if w else 0,
+    "array": lambda w: np.arange(3000.0) + (1e-9 if w else 0),
+    "words in an array": lambda w: np.array(["a", "c" if w else "b"]),
+    "shape": lambda w: torch.zeros(2, 3) if w else torch.zeros(3, 2),
+    "dtype": lambda w: torch.zeros(4) if w else torch.zeros(4, dtype=torch.int32),
+    "sparse tensor": lambda w: torch.diag(torch.tensor([1.0, 2.0 if w else 3.0])).to_sparse(),
+    "nesting": lambda w: ((1, 2), 3) if w else ((1,), 2, 3),
+    "set": lambda w: {"mean", "average", "batch", "all", "labels" if w else "rows"},
+    "mapping": lambda w: {"a": 1, "b": 2 if w else 3},
+    "data class": lambda w: Record(torch.tensor(1.000001 if w else 1.0)),
+    "objective": lambda w: objective(x=data()[0] + (1e-9 if w else 0)),
+    "policy of an objective": lambda w: objective(batch_size=5 if w else None),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_are_known_by_their_bytes(name):
+    first, again, other = (Identity("run", objective(), [], (SETTINGS[name](w),)).marks() for w in (False, False, True))
+    assert differing(first, again) is None and differing(first, other) == "run"
+
+
+def test_the_functions_of_other_objectives_count():
+    def with_other(loss: nn.Module) -> dict[str, np.ndarray]:
+        return Identity("run", objective(), [], ([objective(loss)],)).marks()
+
+    one, other = nn.CrossEntropyLoss(label_smoothing=0.1), nn.CrossEntropyLoss(label_smoothing=0.2)
+    assert differing(with_other(one), with_other(one)) is None
+    assert differing(with_other(one), with_other(other)) == "objective"
+
+
+def test_a_setting_without_a_text_of_its_own_is_refused():
+    for setting in (data, Plain(1.0), lambda share: share):
+        with pytest.raises(TypeError, match=r"cannot be told from others by <.+ at 0x.+give numbers and text"):
+            Identity("run", objective(), [], (setting,)).marks()
+
+
+def test_rounding_makes_no_other_function():
+    """A deep chain in single precision: another order of its sums is the same function, a hundredth more is not."""
+
+    def chain(width: int, factor: float = 1.0) -> Objective:
+        torch.manual_seed(0)
+        layers = [module for _ in range(20) for module in (nn.Linear(6, 6), nn.Tanh())]
+        return Objective(nn.Sequential(*layers), data()[0].float(), data()[1], Callable(factor), batch_size=width)
+
+    assert marks(chain(N))["losses"] != marks(chain(7))["losses"]
+    assert same(chain(N), chain(7)) and not same(chain(N), chain(N, 1.01))
+
+
+class Positive(nn.Module):
+    """A model that takes no negative weight: it raises, or its loss is no number."""
+
+    def __init__(self, raises: bool) -> None:
+        super().__init__()
+        self.scale, self.raises = nn.Parameter(torch.ones(6, 3)), raises
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.raises and bool((self.scale <= 0).any()):
+            raise ValueError("scale must be above 0")
+        return x @ self.scale.sqrt()
+
+
+@pytest.mark.parametrize("raises", [True, False])
+def test_a_model_that_fails_at_the_mark_is_told_by_its_samples(raises):
+    x, y = data()
+    one, other = (Objective(Positive(raises), inputs.float(), y) for inputs in (x, x + 1))
+    assert np.isnan(marks(one)["losses"]).all()
+    assert same(one, one) and not same(one, other) and one.counts.forward == 0
 
 
 def test_weights_count_where_they_do_not_train_and_only_there():
@@ -362,23 +425,32 @@ def test_micro_batches_are_no_matter_and_shape_and_type_are():
     assert same(objective(x=x.t().contiguous().t()), objective())
 
 
-def test_the_digest_is_the_same_in_another_process(tmp_path):
+def test_a_computation_is_the_same_in_another_process(tmp_path):
+    """With other addresses and another order of sets."""
     script = textwrap.dedent(
         """
         import sys
         sys.path.insert(0, sys.argv[1])
         import test_checkpoint_identity as t
-        from landscape_helpers.identity import objective_digest
-        print(*(objective_digest(t.objective(make(False))).tobytes().hex() for make in t.LOSSES.values()))
+        for name, make in t.LOSSES.items():
+            t.ArrayFile(f"{sys.argv[2]}/{name}.npz").save(t.described(make))
         """
     )
     folder = __file__.rpartition("/")[0]
-    (tmp_path / "digest.py").write_text(script)
-    run = subprocess.run(
-        [sys.executable, tmp_path / "digest.py", folder], capture_output=True, text=True, check=True, timeout=120
-    )
-    here = [objective_digest(objective(make(False))).tobytes().hex() for make in LOSSES.values()]
-    assert run.stdout.split() == here
+    (tmp_path / "marks.py").write_text(script)
+    subprocess.run(
+        [sys.executable, tmp_path / "marks.py", folder, tmp_path], check=True, timeout=120,
+        env={"PYTHONPATH": ":".join(filter(None, sys.path)), "PYTHONHASHSEED": "7"},
+    )  # fmt: skip
+    for name, make in LOSSES.items():
+        theirs = ArrayFile(tmp_path / f"{name}.npz").load()
+        assert differing(theirs, described(make)) is None, name
+
+
+def described(make) -> dict[str, np.ndarray]:
+    """The marks of a computation with settings of several kinds."""
+    settings = (SETTINGS["set"](False), SETTINGS["mapping"](False), SETTINGS["objective"](False), None, 0.1)
+    return Identity("run", objective(make(False)), [torch.arange(3)], settings).marks()
 
 
 @pytest.mark.parametrize("name", ["gradient_descent", "sgd", "line", "w_peak"])

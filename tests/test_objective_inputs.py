@@ -275,6 +275,12 @@ def test_numbers_are_taken_in_the_objectives_type_and_whole_numbers_as_they_are(
         assert objective.samples()[1].dtype == kept and torch.equal(objective.samples()[1].long(), y)
 
 
+def test_images_of_bytes_are_told_how_to_become_numbers():
+    x, y = data()
+    with pytest.raises(ValueError, match=r"of torch\.uint8 .*: bytes stay bytes: give numbers, such as"):
+        Objective(net(), (255 * x.abs()).to(torch.uint8), y)
+
+
 def test_inputs_and_targets_with_a_gradient_get_none():
     x, y = data()
     backbone = nn.Linear(6, 6).double()

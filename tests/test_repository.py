@@ -176,7 +176,7 @@ def test_continuous_integration_runs_the_test_command_of_the_readme() -> None:
     command = re.search(r"^(make \w+) +# runs the tests$", README, re.MULTILINE)
     assert command, "the README names the command that runs the tests"
     for wanted in (command[1], "make lint", "make book"):
-        assert re.search(rf"^{wanted}$", script, re.MULTILINE), f".ci/run does not run {wanted!r}"
+        assert re.search(rf"^{wanted}\b", script, re.MULTILINE), f".ci/run does not run {wanted!r}"
     assert script.startswith("#!/usr/bin/env bash\n") and "set -euo pipefail" in script
     assert os.access(ROOT / ".ci/run", os.X_OK)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..shapes import Shape, describe, stationary_points
+from ..shapes import Shape, describe, near_origin, stationary_points
 from .record import Array, NotRecorded, Record
 
 PAPER_EPOCHS = 200  # of the mining paper's trainings (Appendix A.1), in which claims name checkpoints
@@ -44,13 +44,9 @@ class Curve:
         """Indices of the stationary points as the paper counts them."""
         return stationary_points(self.loss)
 
-    @property
-    def step(self) -> float:
-        return float(np.median(np.diff(self.at)))
-
     def is_at_origin(self, index: int) -> bool:
         """Within one step of the grid."""
-        return abs(float(self.at[index])) <= self.step * (1 + 1e-6)
+        return bool(near_origin(self.at)[index])
 
 
 @dataclass(frozen=True)

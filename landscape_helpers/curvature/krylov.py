@@ -17,6 +17,19 @@ class OverflowedCurvature(ValueError):
     """A Hessian-vector product was not finite: the loss or one of its derivatives has overflowed there."""
 
 
+def check_product(product: torch.Tensor) -> None:
+    """Refuse numbers of which no eigenvalue can come.
+
+    Raises:
+        OverflowedCurvature: one that is not finite.
+    """
+    if not bool(torch.isfinite(product).all()):
+        raise OverflowedCurvature(
+            "a Hessian-vector product is not finite: the loss or a derivative has overflowed at this theta, or theta "
+            "itself or the targets hold no numbers"
+        )
+
+
 @dataclass(frozen=True)
 class RitzPairs:
     """Ritz pairs of one end of the spectrum, best first.
@@ -97,11 +110,7 @@ class KrylovSpace:
             self._basis = torch.cat([self._basis, torch.empty_like(self._basis)])
         self._basis[m] = self._next
         w = self.product(self._next)
-        if not bool(torch.isfinite(w).all()):
-            raise OverflowedCurvature(
-                "a Hessian-vector product is not finite: the loss or a derivative has overflowed at this "
-                "theta, or theta itself or the targets hold no numbers"
-            )
+        check_product(w)
         self._T[m, m] = float(inner(w, self._next))
         self.size = m + 1
         self.residual = self._orthogonalised(w)

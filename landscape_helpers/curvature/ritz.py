@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .krylov import OverflowedCurvature
+from .krylov import check_product
 from .long_vectors import inner
 from .operator import HessianAt
 from .orthonormal import orthonormal
@@ -60,11 +60,7 @@ class RitzSpace:
         if not len(fresh):
             return False
         images = self.hessian.product(fresh.T).T
-        if not bool(torch.isfinite(images).all()):
-            raise OverflowedCurvature(
-                "a Hessian-vector product is not finite: the loss or a derivative has overflowed at this "
-                "theta, or theta itself or the targets hold no numbers"
-            )
+        check_product(images)
         m, b = len(self._form), len(fresh)
         self._basis[m : m + b], self._images[m : m + b] = fresh, images
         form = np.zeros((m + b, m + b))

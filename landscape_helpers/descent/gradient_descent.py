@@ -14,6 +14,7 @@ import xarray
 from ..checkpoint import Checkpoint, array
 from ..identity import Identity
 from ..objective import Objective
+from ..objective_checks.arguments import check_whole
 from ..progress import Progress
 from .probe import Probe
 from .probes import Probes
@@ -80,8 +81,7 @@ def gradient_descent(
     """
     if not (math.isfinite(lr) and lr > 0):
         raise ValueError(f"lr must be a finite learning rate above 0, got {lr}")
-    if not float(steps).is_integer():
-        raise ValueError(f"steps must be a whole number, got {steps}: round it")
+    check_whole(steps=steps)
     if steps < 0:
         raise ValueError(f"steps must not be negative, got {steps}")
     objective.check_vector(theta)

@@ -18,6 +18,7 @@ from ..checkpoint import Checkpoint, array, nest, unnest
 from ..curvature import EigenTracker, OverflowedCurvature
 from ..identity import Identity
 from ..objective import Objective
+from ..objective_checks.arguments import check_whole
 from ..progress import Progress
 
 METHODS = ("euler", "rk4")
@@ -212,8 +213,7 @@ def _check(
         raise ValueError(f"unknown method {method!r}: expected one of {list(METHODS)}")
     if time is None and stop_loss is None and steps is None:
         raise ValueError("the flow has no end: give time, stop_loss or steps")
-    if steps is not None and not float(steps).is_integer():
-        raise ValueError(f"steps must be a whole number, got {steps}: round it")
+    check_whole(steps=steps)
     if (time is not None and not time >= 0) or (steps is not None and steps < 0):
         raise ValueError(f"time and steps must not be negative, got time={time} and steps={steps}")
     if lambda_every < 1 or snapshot_every < 1:

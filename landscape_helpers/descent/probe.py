@@ -44,7 +44,7 @@ class Probe(Protocol):
 
     Attributes:
         history: how many earlier gradients it wants to see; the trajectory keeps the most that any probe asks for.
-        settings: optional; plain values, functions, tensors or objectives that its results depend on, so that a
+        settings: optional; numbers, text, arrays, tensors or objectives that its results depend on, so that a
             checkpoint of other ones is refused.
     """
 

@@ -26,8 +26,7 @@ class Probes:
     """
 
     def __init__(self, probes: Sequence[Probe], objective: Objective) -> None:
-        if not isinstance(probes, Sequence):
-            raise TypeError(f"probes must be a list, got {type(probes).__name__}: put a single probe into one, [probe]")
+        check_probes(probes)
         self._probes = tuple(probes)
         self._like = objective.theta
         self._past: deque[torch.Tensor] = deque(maxlen=max((probe.history for probe in probes), default=0))
@@ -91,6 +90,16 @@ class Probes:
         self._past.extend(torch.as_tensor(past[str(i)]).to(self._like) for i in range(len(past)))
         for i, probe in enumerate(self._probes):
             probe.restore(unnest(f"probe{i}", state))
+
+
+def check_probes(probes: Sequence[Probe]) -> None:
+    """Refuse what is no list of probes.
+
+    Raises:
+        TypeError: such as a probe by itself.
+    """
+    if not isinstance(probes, Sequence):
+        raise TypeError(f"probes must be a list, got {type(probes).__name__}: put a single probe into one, [probe]")
 
 
 def _together(record: xarray.Dataset, result: xarray.Dataset) -> xarray.Dataset:

@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from ..minibatch import MiniBatches
 from ..objective import Objective
+from ..objective_checks.arguments import check_whole
 from .noise import IsotropicNoise
 from .schedules import SCHEDULES, Schedule, constant
 
@@ -50,9 +52,11 @@ class Plan:
         return self.lr * self.schedule((epoch + j / self.per_epoch) / self.span)
 
     def settings(self) -> tuple[object, ...]:
-        """What tells one run from another."""
-        return (self.lr, self.epochs, self.batch_size, self.updates, self.momentum, self.weight_decay, self.schedule,
-                self.seed, self.keep, self.stop_loss, self.noise)  # fmt: skip
+        """What tells one run from another; the schedule by a thousand of its rates."""
+        # In single precision: another processor's cosine may end in another digit.
+        rates = np.array([self.rate(t) for t in range(0, self.updates, max(1, self.updates // 1000))], dtype=np.float32)
+        return (self.lr, self.epochs, self.batch_size, self.updates, self.momentum, self.weight_decay, rates, self.seed,
+                self.keep, self.stop_loss, self.noise)  # fmt: skip
 
 
 def plan_training(
@@ -78,10 +82,7 @@ def plan_training(
     """
     if not (math.isfinite(lr) and lr > 0):
         raise ValueError(f"lr must be a finite learning rate above 0, got {lr}")
-    for name, value in (("epochs", epochs), ("steps", steps), ("batch_size", batch_size)):
-        # A run of 2.5 steps would have no last one, and batches of 2.5 would leave samples out.
-        if value is not None and not float(value).is_integer():
-            raise ValueError(f"{name} must be a whole number, got {value}: round it")
+    check_whole(epochs=epochs, steps=steps, batch_size=batch_size)
     if epochs is None and steps is None:
         raise ValueError("epochs or steps must say how long to train, got neither")
     if epochs is not None and epochs < 0:

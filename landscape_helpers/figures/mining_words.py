@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ..shapes import LABELS, barrier_height, middle_well, peak_height, stationary_points
+from ..shapes import LABELS, barrier_height, middle_well, near_origin, peak_height, stationary_points
 from . import classes_figure
 from .descent_figures import ANGLES, fall
 from .findings import Findings
@@ -104,8 +104,8 @@ def _ragged(record: Record) -> str:
 
 def _losses_off_origin(curve: Curve) -> list[float]:
     """Losses at the stationary points that lie more than a step of the grid from the origin."""
-    step = float(np.median(np.diff(curve.at)))
-    return [float(curve.loss[i]) for i in stationary_points(curve.loss) if abs(curve.at[i]) > 1.5 * step]
+    near = near_origin(curve.at)
+    return [float(curve.loss[i]) for i in stationary_points(curve.loss) if not near[i]]
 
 
 def classes_in_words(curves: Sequence[Curve]) -> str:

@@ -77,6 +77,17 @@ def _check_types(model: object, x: object, y: object, loss: object, batch_size: 
         raise ValueError(f"batch_size must be a whole number, or None for the whole set, got {batch_size!r}")
 
 
+def check_whole(**numbers: float | None) -> None:
+    """Refuse numbers that are not whole, such as 2.5 steps, of which there would be no last one; 3.0 is one, None too.
+
+    Raises:
+        ValueError: one that is not, by its name.
+    """
+    for name, value in numbers.items():
+        if value is not None and not float(value).is_integer():
+            raise ValueError(f"{name} must be a whole number, got {value}: round it")
+
+
 def _instead(name: str, value: object) -> str:
     kind = f"got {type(value).__name__}"
     if isinstance(value, torch.utils.data.DataLoader):

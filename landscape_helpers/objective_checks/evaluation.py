@@ -11,7 +11,7 @@ from torch import nn
 
 from .arguments import LossFunction
 from .isolation import check_unwritten, version
-from .wording import described, first_line
+from .wording import COMPLEX_OF_REAL, MISALIGNED, described, first_line
 
 
 class EvaluationError(ValueError):
@@ -39,16 +39,18 @@ def outputs_of(model: nn.Module, x: torch.Tensor) -> Any:
     """The outputs on x, which must be left as it is."""
     before = version(x)
     with explained(
-        lambda said: f"{type(model).__name__} cannot be evaluated on x {described(x)} ({said}): {_remedy(said)}"
+        lambda said: f"{type(model).__name__} cannot be evaluated on x {described(x)} ({said}): {_remedy(said, x)}"
     ):
         outputs = model(x)
     check_unwritten(model, version(x) == before)
     return outputs
 
 
-def _remedy(said: str) -> str:
-    if "storage_offset divisible by 2" in said:  # parameters are views of theta and may begin at an odd place
-        return "take torch.complex(parameter[..., 0], parameter[..., 1]) for torch.view_as_complex(parameter)"
+def _remedy(said: str, x: torch.Tensor) -> str:
+    if MISALIGNED in said:
+        return f"take {COMPLEX_OF_REAL} for torch.view_as_complex(parameter)"
+    if x.dtype == torch.uint8:
+        return "bytes stay bytes: give numbers, such as x.float() / 255, or take load_data(...).standardised()"
     return "give x the shape and dtype that its forward pass takes"
 
 

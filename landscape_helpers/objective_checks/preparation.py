@@ -8,6 +8,7 @@ from torch import nn
 from ..twice_differentiable import replace_weight_norm
 from .arguments import LossFunction
 from .isolation import copy_of, undisturbed
+from .wording import COMPLEX_OF_REAL
 
 
 def prepared_model(model: nn.Module, batchnorm: str, device: torch.device, dtype: torch.dtype) -> nn.Module:
@@ -48,7 +49,7 @@ def check_real(model: nn.Module) -> None:
         if parameter.requires_grad and parameter.is_complex():
             raise ValueError(
                 f"parameter {name} is complex ({parameter.dtype}), and theta holds real numbers: keep it as a real "
-                "parameter of shape (..., 2) and take torch.complex(parameter[..., 0], parameter[..., 1]) of it"
+                f"parameter of shape (..., 2) and take {COMPLEX_OF_REAL} of it"
             )
 
 

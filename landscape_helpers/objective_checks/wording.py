@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import torch
 
+# theta holds real numbers and parameters are views of it, which may begin at an odd place: view_as_complex then says
+# this, and the other makes complex numbers of them wherever they lie.
+MISALIGNED = "storage_offset divisible by 2"
+COMPLEX_OF_REAL = "torch.complex(parameter[..., 0], parameter[..., 1])"
+
 
 def shape_of(tensor: torch.Tensor) -> tuple[int, ...]:
     """The shape as it is written in a message."""

@@ -11,6 +11,7 @@ from .curves import (
     describe,
     falls_on_both_sides,
     middle_well,
+    near_origin,
     peak_height,
     stationary_points,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "max_slope_near_zero",
     "middle_well",
     "minima_of_surface",
+    "near_origin",
     "peak_height",
     "power_law",
     "stationary_points",

@@ -65,6 +65,12 @@ def stationary_points(losses: ArrayLike) -> np.ndarray:
     return 1 + np.flatnonzero(((here > before) & (here > after)) | ((here < before) & (here < after)))
 
 
+def near_origin(at: ArrayLike) -> np.ndarray:
+    """Which points of a grid (T,) lie within one of its steps, the median one, of the origin."""
+    grid = np.asarray(at, dtype=np.float64)
+    return np.abs(grid) <= np.median(np.diff(grid)) * (1 + 1e-6)  # it may have been stored in single precision
+
+
 def count_stationary(losses: ArrayLike) -> int:
     """S, the number of :func:`stationary_points`. The paper prints its mean over five curves of 41 points."""
     return len(stationary_points(losses))

@@ -32,9 +32,10 @@ def sweep(
     losses, accuracies = np.full(shape, np.nan), np.full(shape, np.nan)
     computed = np.zeros(shape, dtype=bool)
     objective = span.objective
-    kind = "slice (point, directions, grid, buffers, micro-batches or policy differ)"
-    vectors = [span.theta, *span.directions, *objective.model.buffers(), *map(torch.as_tensor, grid)]
-    file = Checkpoint(checkpoint, checkpoint_every, Identity(kind, objective, vectors, (span.policy, span.accuracy)))
+    kind = "slice (point, directions, grid, micro-batches or policy differ)"
+    settings = (grid, span.policy, span.accuracy)
+    identity = Identity(kind, objective, [span.theta, *span.directions], settings)
+    file = Checkpoint(checkpoint, checkpoint_every, identity)
 
     def save() -> None:
         file.save({"losses": losses, "accuracies": accuracies, "computed": computed})
