@@ -42,7 +42,7 @@ DEFAULTS: dict[str, Any] = {
     "batch_size": None,  # images a pass; matters to the function only through BatchNorm
     "batchnorm": "batch",  # not stated in the paper
     "sharpness_every": 0,  # 0: not measured, as in the paper
-    "sharpness_tol": 0.1,  # coarse: the largest eigenvalue or one near it, see Sharpness
+    "sharpness_tol": 0.01,  # the default of Sharpness, which says why
     "stop_loss": None,
     "dtype": "float32",
 }
