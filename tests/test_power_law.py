@@ -101,3 +101,5 @@ def test_bad_input_is_refused():
     for low, high in ((1e-3, 1e-4), (0, 1e-3), (1e-3, 1e-3)):
         with pytest.raises(ValueError, match="0 < low < high"):
             power_law(DELTA, DELTA, low=low, high=high)
+    with pytest.raises(ValueError, match=r"the change at displacement 0 must be 0, got 0.57: subtract the loss there"):
+        power_law(DELTA, 0.57 + 0.3 * DELTA**2)

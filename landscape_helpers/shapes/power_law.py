@@ -62,14 +62,16 @@ def power_law(delta: ArrayLike, change: ArrayLike, low: float = 1e-4, high: floa
 
     Args:
         delta: displacements (N,).
-        change: the loss's changes (N,); zeros and values that are not finite are left out.
+        change: how far the loss lies above that at displacement 0, (N,); zeros and values that are not finite are left out.
         low: the nearest displacement fitted.
         high: the farthest.
 
     Raises:
-        ValueError: different lengths, or an empty range.
+        ValueError: different lengths, a change at displacement 0, or an empty range.
     """
     at, y = _checked(delta, change)
+    if (here := y[(at == 0) & np.isfinite(y) & (y != 0)]).size:
+        raise ValueError(f"the change at displacement 0 must be 0, got {here[0]:g}: subtract the loss there")
     if not 0 < low < high:
         raise ValueError(f"the range must have 0 < low < high, got low={low} and high={high}")
     # Ends of a range are rarely hit exactly by a grid.
