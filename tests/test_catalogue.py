@@ -253,6 +253,18 @@ class TestParsing:
             ("claims.T-C1.figures", ["T-F9"], "unknown figure 'T-F9'"),
             ("claims.T-C1.reproduced", ..., "'reproduced' is missing"),
             ("scales.huge", {}, "unknown key 'huge'"),
+            ("experiments", {}, "experiments must name at least one"),
+            ("experiments.e.model_options", [], r"model_options must be keys and values, got \[\]"),
+            ("runs.r.smoke", None, "run r: smoke must be keys and values, got None"),
+            ("runs.r.paper.unavailable", 3, "unavailable must be text, got 3"),
+            ("figures.T-F1.runs", "r", "T-F1: runs must be a list of names, got 'r'"),
+            ("figures.T-F1.title", " ", "title must be text, got ' '"),
+            ("figures.T-F1.checks", None, "checks must be keys and values, got None"),
+            ("figures.T-F1.checks.T-F1-1.measurements.l", 3, "T-F1-1: l: expected keys and values, got 3"),
+            ("figures.T-F1.checks.T-F1-1.measurements.l.run", ["r"], r"run must be text, got \['r'\]"),
+            ("claims.T-C1.figures", None, "figures must be a list of names, got None"),
+            ("claims.T-C1.reproduced", 1, "reproduced must be text, got 1"),
+            ("claims.T-C1.common_steps", 1, "common_steps must be true or false, got 1"),
         ],
     )
     def test_mistakes_name_their_place(self, path: str, value: Any, message: str) -> None:
@@ -273,4 +285,10 @@ class TestParsing:
     def test_broken_yaml_is_one_line(self) -> None:
         with pytest.raises(ValueError, match=r"^test.yaml is not valid YAML") as caught:
             parse_catalogue("a: [", "test.yaml")
+        assert "\n" not in str(caught.value)
+
+    def test_a_name_that_stands_twice_is_refused(self) -> None:
+        check = MINIMAL[MINIMAL.index("      T-F1-1:") : MINIMAL.index("claims:")]
+        with pytest.raises(ValueError, match=r"^test.yaml .*: 'T-F1-1' stands twice in .*line 20") as caught:
+            parse_catalogue(MINIMAL.replace(check, check + check), "test.yaml")
         assert "\n" not in str(caught.value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -13,16 +13,45 @@ from .model import PROFILES, Catalogue, Claim, Figure, Level, Measurement, Run, 
 
 BASES = ("P", "C", "P+C", "ours")
 LEVELS: tuple[Level, ...] = ("reproduced", "partly")
-RUN_KEYS = {"experiment", "network", "paper_steps", "parameters", *PROFILES}
-CLAIM_KEYS = {
-    *("basis", "figures", "statement", "short", "measurements", "paper_value", "remark", "common_steps"),
-    *LEVELS,
+# What stands behind a key, in the words of an error.
+TEXT = "text"
+NAMES = "a list of names"
+TABLE = "keys and values"
+WHOLE = "a whole number or null"
+SWITCH = "true or false"
+ANY = "anything"
+IS: dict[str, Callable[[Any], bool]] = {
+    TEXT: lambda value: isinstance(value, str) and bool(value.strip()),
+    NAMES: lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+    TABLE: lambda value: isinstance(value, Mapping),
+    WHOLE: lambda value: value is None or type(value) is int,
+    SWITCH: lambda value: type(value) is bool,
+    ANY: lambda value: True,
 }
-FIGURE_KEYS = {"title", "what", "reported", "runs", "presentation", "checks"}
-FILE_KEYS = {"paper", "experiments", "scales", "runs", "figures", "claims"}
+PAPER = {"key": TEXT, "title": TEXT, "authors": NAMES, "year": WHOLE}
+RUN = {"experiment": TEXT, "network": TEXT, "paper_steps": WHOLE, "parameters": TABLE, **dict.fromkeys(PROFILES, TABLE)}
+FIGURE = {"title": TEXT, "what": TEXT, "reported": TEXT, "runs": NAMES, "presentation": TABLE, "checks": TABLE}
+CLAIM = {
+    **{"basis": TEXT, "figures": NAMES, "statement": TEXT, "short": TEXT, "measurements": TABLE},
+    **{"reproduced": TEXT, "partly": TEXT, "paper_value": ANY, "remark": TEXT, "common_steps": SWITCH},
+}
+MEASUREMENT = {"measure": TEXT, "run": TEXT, "optional": SWITCH}
+FILE = dict.fromkeys(("paper", "experiments", "scales", "runs", "figures", "claims"), TABLE)
 Tree = Mapping[str, Any]
 # The same language read by libyaml, in a tenth of the time, where PyYAML was built with it.
-_LOADER: type[yaml.SafeLoader] | type[yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SAFE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_SAFE):
+    """A mapping holds a key once: YAML says so, PyYAML takes the last and drops the others without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 @cache
@@ -48,18 +77,21 @@ def parse_catalogue(text: str, source: str = "catalogue") -> Catalogue:
         ValueError: a key, run, profile or parameter that is unknown, missing or of the wrong kind.
     """
     try:
-        tree = yaml.load(text, Loader=_LOADER)
+        tree = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise ValueError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
-    _keys(tree, FILE_KEYS, source, required=FILE_KEYS)
+    _keys(tree, FILE, source, required=FILE)
     paper = tree["paper"]
-    _keys(paper, {"key", "title", "authors", "year"}, f"{source}: paper", required={"key", "title", "year"})
-    _keys(tree["scales"], set(PROFILES), f"{source}: scales", required=set(PROFILES))
+    _keys(paper, PAPER, f"{source}: paper", required={"key", "title", "year"})
+    _keys(tree["scales"], dict.fromkeys(PROFILES, TABLE), f"{source}: scales", required=PROFILES)
+    _keys(tree["experiments"], dict.fromkeys(tree["experiments"], TABLE), f"{source}: experiments")
+    if not tree["experiments"]:
+        raise ValueError(f"{source}: experiments must name at least one")
     key = paper["key"]
     runs = {name: _run(name, body, tree, f"{source}: run {name}") for name, body in tree["runs"].items()}
     figures = {name: _figure(name, body, key, runs, f"{source}: {name}") for name, body in tree["figures"].items()}
     claims = {
-        name: _claim(name, body, "claim", key, tuple(body.get("figures", ())), runs, f"{source}: {name}")
+        name: _claim(name, body, "claim", key, None, runs, f"{source}: {name}")
         for name, body in tree["claims"].items()
     }
     for claim in claims.values():
@@ -69,7 +101,7 @@ def parse_catalogue(text: str, source: str = "catalogue") -> Catalogue:
 
 
 def _run(name: str, body: Tree, tree: Tree, where: str) -> Run:
-    _keys(body, RUN_KEYS, where, required={"network", *PROFILES})
+    _keys(body, RUN, where, required={"network", *PROFILES})
     experiment = body.get("experiment", next(iter(tree["experiments"])))
     if experiment not in tree["experiments"]:
         raise ValueError(f"{where}: unknown experiment {experiment!r}")
@@ -78,6 +110,7 @@ def _run(name: str, body: Tree, tree: Tree, where: str) -> Run:
     for profile in PROFILES:
         block = body[profile]
         if "unavailable" in block:
+            _keys(block, {"unavailable": TEXT}, f"{where} at {profile}")
             unavailable[profile] = block["unavailable"]
             continue
         shared = {k: v for k, v in tree["scales"][profile].items() if k not in tree["experiments"]}
@@ -93,8 +126,10 @@ def _scale(layers: Iterable[Tree], where: str) -> Scale:
     parameters = dict(defaults)
     seeds: Any = None
     note: Any = None
+    kinds = {name: TABLE if name == "model_options" else ANY for name in [*defaults, "seeds", "note"]}
+    _keys(defaults, kinds, where)
     for layer in changes:
-        _keys(layer, {*defaults, "seeds", "note"}, where)
+        _keys(layer, kinds, where)
         changed = {k: v for k, v in layer.items() if k in defaults}
         if "model_options" in changed:
             changed["model_options"] = {**parameters["model_options"], **changed["model_options"]}
@@ -108,7 +143,7 @@ def _scale(layers: Iterable[Tree], where: str) -> Scale:
 
 
 def _figure(name: str, body: Tree, paper: str, runs: Mapping[str, Run], where: str) -> Figure:
-    _keys(body, FIGURE_KEYS, where, required={"title", "what", "reported", "runs"})
+    _keys(body, FIGURE, where, required={"title", "what", "reported", "runs"})
     if missing := [r for r in body["runs"] if r not in runs]:
         raise ValueError(f"{where}: unknown run {missing[0]!r}")
     checks = []
@@ -133,44 +168,46 @@ def _claim(
     body: Tree,
     kind: str,
     paper: str,
-    figures: tuple[str, ...],
+    figures: tuple[str, ...] | None,  # None: those that it names itself
     runs: Mapping[str, Run],
     where: str,
 ) -> Claim:
-    _keys(body, CLAIM_KEYS, where, required={"basis", "statement", "measurements", "reproduced"})
+    _keys(body, CLAIM, where, required={"basis", "statement", "measurements", "reproduced"})
     if body["basis"] not in BASES:
         raise ValueError(f"{where}: basis must be one of {', '.join(BASES)}, got {body['basis']!r}")
     measurements = tuple(_measurement(n, m, runs, f"{where}: {n}") for n, m in body["measurements"].items())
-    predicates: dict[Level, str] = {level: str(body[level]).strip() for level in LEVELS if level in body}
+    predicates: dict[Level, str] = {level: body[level].strip() for level in LEVELS if level in body}
     return Claim(
         claim_id,
         paper,
         kind,
         body["basis"],
-        figures,
+        tuple(body.get("figures", ())) if figures is None else figures,
         body["statement"].strip(),
         measurements,
         predicates,
         body.get("paper_value"),
         body.get("remark"),
-        bool(body.get("common_steps", False)),
+        body.get("common_steps", False),
         body.get("short"),
     )
 
 
 def _measurement(name: str, body: Tree, runs: Mapping[str, Run], where: str) -> Measurement:
-    if not isinstance(body, Mapping) or not {"measure", "run"} <= set(body):
-        raise ValueError(f"{where}: a measurement needs `measure` and `run`, got {body!r}")
+    arguments = {k: v for k, v in body.items() if k not in MEASUREMENT} if isinstance(body, Mapping) else {}
+    _keys(body, MEASUREMENT | dict.fromkeys(arguments, ANY), where, required=("measure", "run"))
     if body["run"] not in runs:
         raise ValueError(f"{where}: unknown run {body['run']!r}")
-    arguments = {k: v for k, v in body.items() if k not in ("measure", "run", "optional")}
-    return Measurement(name, body["measure"], body["run"], arguments, bool(body.get("optional", False)))
+    return Measurement(name, body["measure"], body["run"], arguments, body.get("optional", False))
 
 
-def _keys(tree: Any, allowed: set[str], where: str, required: Iterable[str] = ()) -> None:
+def _keys(tree: Any, kinds: Mapping[str, str], where: str, required: Iterable[str] = ()) -> None:
     if not isinstance(tree, Mapping):
         raise ValueError(f"{where}: expected keys and values, got {tree!r}")
-    if unknown := sorted(str(k) for k in set(tree) - allowed):
-        raise ValueError(f"{where}: unknown key {unknown[0]!r}, expected one of {', '.join(sorted(allowed))}")
+    if unknown := sorted(str(k) for k in set(tree) - set(kinds)):
+        raise ValueError(f"{where}: unknown key {unknown[0]!r}, expected one of {', '.join(sorted(kinds))}")
     if missing := sorted(set(required) - set(tree)):
         raise ValueError(f"{where}: {missing[0]!r} is missing")
+    for key, value in tree.items():
+        if not IS[kinds[key]](value):
+            raise ValueError(f"{where}: {key} must be {kinds[key]}, got {value!r}")

@@ -62,7 +62,7 @@ def power_law(delta: ArrayLike, change: ArrayLike, low: float = 1e-4, high: floa
 
     Args:
         delta: displacements (N,).
-        change: how far the loss lies above that at displacement 0, (N,); zeros and values that are not finite are left out.
+        change: the loss less that at displacement 0, (N,); zeros and values that are not finite are left out.
         low: the nearest displacement fitted.
         high: the farthest.
 
