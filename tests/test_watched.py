@@ -16,6 +16,7 @@ from landscape_helpers.watched import (
     CLOSED_FORM,
     EARLY_LOSS,
     FIRST_EIGENVALUE,
+    FIRST_STEPS,
     OSCILLATING_SHARE,
     VALLEY_SHARE,
     WATCHED,
@@ -37,12 +38,21 @@ PASSING[40:] = [1.0, 0.0, 1.0]
 
 EARLY = {"loss at step 0": (20.0, *EARLY_LOSS, True), "loss at step 10": (10.0, *EARLY_LOSS, True)}
 TRAINED = {"loss at E = 0": (2.5, *EARLY_LOSS, True), "loss at E = 3": (1.25, *EARLY_LOSS, True)}
-WALKED = {"batch loss at step 0": (20.0, *EARLY_LOSS, True), "batch loss at step 5": (15.0, *EARLY_LOSS, True)}
+WALKED = {"batch loss at step 0": (20.0, *FIRST_STEPS, True), "batch loss at step 2": (18.0, *FIRST_STEPS, True)}
+DESCENT = {
+    "loss at step 0": (20.0, *FIRST_STEPS, True),
+    "loss at step 2": (18.0, *FIRST_STEPS, True),
+    "|g| at the start": (7.0, *FIRST_STEPS, True),
+}
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "a descent": (
         "gradient_oscillation",
-        {"loss": LOSS, "windowed_correlation": ("step", [NAN] * 4 + [-1.0] * 4 + [0.0] * 2 + [1.0] * 10)},
-        EARLY | {"share of oscillating steps": (0.25, *OSCILLATING_SHARE, False)},
+        {
+            "loss": LOSS,
+            "gradient_norm": ("step", 7.0 + np.arange(20)),
+            "windowed_correlation": ("step", [NAN] * 4 + [-1.0] * 4 + [0.0] * 2 + [1.0] * 10),
+        },
+        DESCENT | {"share of oscillating steps": (0.25, *OSCILLATING_SHARE, False)},
     ),
     "slices": ("landscape_slices", TRAINING | CURVES, TRAINED | {"share of v-basins": (0.5, *BASIN_SHARE, False)}),
     "curvature": ("landscape_curvature", TRAINING | CURVES, TRAINED),
