@@ -16,6 +16,7 @@ from landscape_helpers.watched import (
     CLOSED_FORM,
     EARLY_LOSS,
     FIRST_EIGENVALUE,
+    FIRST_EPOCHS,
     FIRST_STEPS,
     OSCILLATING_SHARE,
     VALLEY_SHARE,
@@ -37,7 +38,7 @@ PASSING = np.where(np.arange(50)[:, None] % 4 == 0, [1.0, 0.0, 1.0], [2.0, 1.0, 
 PASSING[40:] = [1.0, 0.0, 1.0]
 
 EARLY = {"loss at step 0": (20.0, *EARLY_LOSS, True), "loss at step 10": (10.0, *EARLY_LOSS, True)}
-TRAINED = {"loss at E = 0": (2.5, *EARLY_LOSS, True), "loss at E = 3": (1.25, *EARLY_LOSS, True)}
+TRAINED = {"loss at E = 0": (2.5, *EARLY_LOSS, True), "loss at E = 3": (1.25, *FIRST_EPOCHS, True)}
 WALKED = {"batch loss at step 0": (20.0, *FIRST_STEPS, True), "batch loss at step 2": (18.0, *FIRST_STEPS, True)}
 DESCENT = {
     "loss at step 0": (20.0, *FIRST_STEPS, True),
