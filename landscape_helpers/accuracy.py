@@ -1,8 +1,8 @@
 """The share of images classified as labelled, on images that the objective does not hold: a test set, as a rule.
 
 :meth:`~landscape_helpers.objective.Objective.accuracy` answers for the objective's own samples. On others one has to
-say whose statistics BatchNorm takes; here those of the objective's data, so that the network judged is the one whose
-loss is looked at.
+say whose statistics BatchNorm takes; here those of the objective's data, also where the objective itself keeps the
+running ones (``batchnorm="frozen"``).
 """
 
 from __future__ import annotations
@@ -25,17 +25,19 @@ def accuracy_on(objective: Objective, theta: torch.Tensor, x: torch.Tensor, y: t
     Args:
         objective: whose model and BatchNorm statistics are used; they stay as they are.
         theta: the point (P,).
-        x: inputs (n, ...); numbers where the objective's inputs are, which are taken in its floating type, and as they
-            are, tokens for instance, where its are integers.
+        x: inputs (n, ...), converted to the objective's floating type where its own inputs are floating-point numbers;
+            as they are (tokens, for instance) where those are integers.
         y: class indices (n,), or (n, d1, ...) for outputs (n, C, d1, ...); the share is that of all labels.
-        batch: images a pass; only memory and speed depend on it.
+        batch: images a pass; only memory and speed depend on it. 500 is our choice.
 
     Returns:
         A number from 0 to 1.
 
     Raises:
+        TypeError: theta that is no tensor.
         ValueError: theta of another length than P; no samples, or x and y of different length; ``batch`` below 1;
-            labels of another shape than the predictions, or outputs of fewer than two classes.
+            labels that are no class indices or of another shape than the predictions; outputs of fewer than two
+            classes.
     """
     objective.move(theta)  # which checks it
     if len(x) == 0 or len(x) != len(y):

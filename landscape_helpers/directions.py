@@ -4,7 +4,7 @@ A direction is a vector (P,) like theta. Random ones are scaled block by block t
 :math:`\lambda` means a comparable change everywhere (*Visualizing, Rethinking, and Mining*, Sec. 2.1 and 2.2; filters
 after Li et al., *Visualizing the Loss Landscape of Neural Nets*, 2018, Sec. 4). Norms, angles and projections are
 computed in double precision on the CPU, whatever the objective's device and dtype: at P = 400,000 the angles of
-interest differ from 90 degrees by less than a tenth.
+interest differ from 90 degrees by about a tenth (:func:`angle_spread`).
 """
 
 from __future__ import annotations
@@ -193,10 +193,16 @@ def angle(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def angle_spread(dimension: int) -> float:
-    r"""The standard deviation, in degrees, of the angle between a Gaussian direction and any fixed one.
+    r"""The standard deviation, in degrees, of the angle between a Gaussian direction and any fixed one, for large P.
 
-    The cosine has mean 0 and variance exactly :math:`1/P`; about 90 degrees that is an angle of
-    :math:`\frac{180}{\pi}P^{-1/2}` degrees (what the mining paper's Figure 5 shows, to first order in :math:`1/P`).
+    The cosine has mean 0 and variance exactly :math:`1/P`. Near 90 degrees a small cosine is, in radians, the distance
+    of the angle from 90, hence :math:`\frac{180}{\pi}P^{-1/2}` degrees. The mining paper's Figure 5 shows such angles.
+
+    Args:
+        dimension: P.
+
+    Raises:
+        ValueError: a dimension below 1.
 
     Examples:
         >>> round(angle_spread(394_634), 4)
@@ -215,6 +221,9 @@ def log_density_of(gradient: torch.Tensor) -> float:
     The mining paper (Sec. 2.3) takes it at the gradient and calls it a probability; it is a density, whose value
     depends on the units of the parameters and is dominated by P.
 
+    Raises:
+        ValueError: not a vector.
+
     Examples:
         >>> round(log_density_of(torch.zeros(2)), 6)  # -log(2 pi)
         -1.837877
@@ -228,9 +237,16 @@ def log_density_of(gradient: torch.Tensor) -> float:
 def overlaps(vectors: Mapping[str, torch.Tensor], theta: torch.Tensor) -> xarray.Dataset:
     """Norms and mutual cosines of named directions (P,), to be stated beside any picture that uses them.
 
+    Args:
+        vectors: name -> direction (P,).
+        theta: the point (P,) they start from.
+
     Returns:
         Over ``direction``: ``norm`` and ``relative_norm`` (in units of theta's norm); over (``direction``, ``other``):
         ``cosine``.
+
+    Raises:
+        ValueError: no direction; theta or a direction of zero norm or not finite.
     """
     if not vectors:
         raise ValueError("vectors must name at least one direction, got none")

@@ -24,8 +24,8 @@ class MiniBatches:
         seed: of the order.
 
     Raises:
-        ValueError: a batch size out of range, an objective whose BatchNorm needs all samples at once, or a last batch
-            of one sample that BatchNorm cannot take.
+        ValueError: a batch size out of range or not whole, an objective whose BatchNorm needs all samples at once, or a
+            last batch of one sample that BatchNorm cannot take.
     """
 
     def __init__(self, objective: Objective, batch_size: int, seed: int = 0) -> None:
@@ -59,8 +59,8 @@ class MiniBatches:
 
         Args:
             theta: the point.
-            batch: indices into the data.
-            out: a vector (P,) that receives the gradient; a new one by default.
+            batch: indices into the data, as :meth:`epoch` yields them.
+            out: a vector (P,) of the objective's device and dtype that receives the gradient; a new one by default.
         """
         objective = self.objective
         x, y = self._x[batch].contiguous(memory_format=objective.layout), self._y[batch]

@@ -75,14 +75,14 @@ class Objective:
             leave it as it is (:meth:`keep_padding`).
         x: inputs (n, ...), one tensor, handed to the model in slices along the first axis.
         y: targets (n, ...), one tensor.
-        loss: ``"cross_entropy"`` (y: class indices or probabilities), ``"mse"`` (y: of the shape of the outputs), or a
-            callable ``(outputs, targets) -> scalar``. With micro-batches a callable must be a plain average over
-            samples, one term a sample and each with the weight 1 / (samples in the batch): micro-batches are averaged
-            by their number of samples. A sum, class weights or ignored labels under ``reduction="mean"`` divide by
-            something else, and the value would depend on ``batch_size``: that is refused where the first and the last
-            micro-batch show it. ``torch.nn.functional.cross_entropy`` as a callable leaves out labels of -100. A
-            regulariser belongs in the model's outputs: one that a callable computes from the caller's
-            ``model.parameters()`` is a constant here, for the objective moves its own copy of them.
+        loss: ``"cross_entropy"`` (default, for classification; y: class indices or probabilities), ``"mse"`` (y: of the
+            shape of the outputs), or a callable ``(outputs, targets) -> scalar``. With micro-batches a callable must be
+            a plain average over samples, one term a sample and each with the weight 1 / (samples in the batch):
+            micro-batches are averaged by their number of samples. A sum, class weights or ignored labels under
+            ``reduction="mean"`` divide by something else, and the value would depend on ``batch_size``: that is refused
+            where the first and the last micro-batch show it. ``torch.nn.functional.cross_entropy`` as a callable leaves
+            out labels of -100. A regulariser belongs in the model's outputs: one that a callable computes from the
+            caller's ``model.parameters()`` is a constant here, for the objective moves its own copy of them.
         batch_size: images a pass; None takes all n at once. The order is fixed, and a short last micro-batch
             counts for what it holds, so without BatchNorm, and with a loss that is a plain average over samples, it
             changes only memory, speed and rounding.
@@ -96,6 +96,12 @@ class Objective:
         dtype: floating type of parameters and inputs; default: the model's. float32 on a CUDA device is rounded to TF32
             unless one works inside :func:`~landscape_helpers.precision.full_precision`; a warning says so.
 
+    Attributes:
+        n: samples.
+        parameters: P, the length of theta.
+        layers: name, kind and place in theta of each layer (:class:`~landscape_helpers.layers.Layer`).
+        counts: work done so far (:class:`Counts`).
+
     Instruments that evaluate the network in their own way find it in ``model`` (the private copy), ``weights`` (its
     parameters in the order of theta), ``loss_function``, :meth:`weighted`, :meth:`samples`, :meth:`move`,
     :meth:`views` and :meth:`joined`.
@@ -103,14 +109,17 @@ class Objective:
     Raises:
         RuntimeError: under ``torch.autocast`` or ``torch.inference_mode``; the evaluations raise it too, that of the
             loss alone only under the first.
-        TypeError: a model that is no module, x or y that is not one tensor, a loss that cannot be called.
+        TypeError: a model that is no module or a scripted one, x or y that is not one tensor, a loss that cannot be
+            called. The evaluations raise it for a theta that is no tensor.
         ValueError: no trainable parameter, or a complex one; an embedding that rescales its weights; a model that
-            cannot be copied; no data; x and y of different length; a model or a loss that fails on the data; targets
-            that do not fit the outputs; labels out of range; a loss that returns no single number, or with
-            micro-batches is no plain average; a model or a loss that writes to its inputs or draws random numbers; an
-            unknown loss or BatchNorm policy; a batch size below 1;
-            ``batchnorm="whole"`` with micro-batches; a last micro-batch of one sample that BatchNorm cannot take.
-            The evaluations raise it too where a later forward pass writes to its inputs.
+            cannot be copied; no data; x and y of different length; NaN or infinite values in x, or in y under a named
+            loss; a model or a loss that fails on the data; targets that do not fit the outputs; labels out of range; a
+            loss that returns no single number, or with micro-batches is no plain average; a model or a loss that writes
+            to its inputs or draws random numbers; an unknown loss or BatchNorm policy; a batch size below 1 or not
+            whole; ``batchnorm="whole"`` with micro-batches; a last micro-batch of one sample that BatchNorm cannot
+            take.
+            The evaluations raise it too where a later forward pass writes to its inputs, and for a theta of another
+            shape than (P,).
     """
 
     def __init__(
@@ -182,12 +191,15 @@ class Objective:
         return self.loss_and_gradient(theta)[1]
 
     def loss_and_gradient(self, theta: torch.Tensor, out: torch.Tensor | None = None) -> tuple[float, torch.Tensor]:
-        """The loss and its gradient (P,) at theta (P,) from one forward and one backward pass.
+        """The loss and its gradient (P,) at theta (P,) from one forward and one backward pass over the data.
 
         Args:
             theta: the point (P,).
             out: a vector (P,) of the objective's device and dtype that receives the gradient, so that a caller that
-                keeps several gradients can have each written straight to where it stays.
+                keeps several gradients can have each written straight to where it stays; a new one by default.
+
+        Raises:
+            ValueError: ``out`` of another shape or dtype, or not contiguous.
         """
         check_gradients()
         self.move(theta)
@@ -273,7 +285,8 @@ class Objective:
         (n, C, d1, ...) targets (n, d1, ...), all of which count.
 
         Raises:
-            ValueError: targets that are no class indices or not of the predictions' shape, fewer than two classes.
+            ValueError: targets that are no class indices or not of the predictions' shape, fewer than two classes, or a
+                model that returns something else than one tensor.
         """
         _, labels = self.samples()
         if labels.is_floating_point():

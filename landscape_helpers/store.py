@@ -37,6 +37,7 @@ class Stored:
     """A result on disk.
 
     Attributes:
+        path: the file.
         stale: computed by earlier code than the present.
     """
 
@@ -97,7 +98,7 @@ class Store:
         return max(older, key=lambda s: (str(s.attributes().get("created", "")), s.path.name), default=None)
 
     def state(self, spec: RunSpec) -> State:
-        """Of all its seeds together: stale if any is, missing if any is."""
+        """Of all its seeds together: missing if any is, else stale if any is."""
         found = [self.find(spec, seed) for seed in spec.seeds]
         if any(f is None for f in found):
             return "missing"

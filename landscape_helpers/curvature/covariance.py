@@ -62,7 +62,8 @@ def hessian_decomposition(objective: Objective, theta: torch.Tensor) -> HessianD
         theta: the point (P,).
 
     Raises:
-        ValueError: another loss, other targets, another dtype, or too many parameters for dense matrices.
+        ValueError: another loss, other targets, another dtype, more than 4000 parameters (four dense matrices of that
+            size take half a gigabyte), or theta of the wrong length.
     """
     _check(objective, theta)
     P, weights = objective.parameters, objective.weights

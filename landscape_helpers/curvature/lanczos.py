@@ -79,16 +79,18 @@ def top_eigenpairs(
             ARPACK; an eigenvalue within 1e-3 of zero on the scale of the spectrum counts as that far from it).
             Measured against the whole spectrum instead, any random vector would pass in a network, whose
             curvature sits in a few directions. The eigenvalue itself is then off by the residual at most, usually by
-            about its square.
+            about its square. 1e-3 is our choice: at a looser one the space can settle on the wrong pair of a dense
+            bulk.
         start: first vector (P,), say the last stop's eigenvector of a trajectory; random Gaussian by default.
         max_products: where to give up, at least k + 1 (P for k = P); the best pairs so far come back with
-            ``converged=False``.
+            ``converged=False``. 300 is our choice.
         seed: of the random start.
         memory: see :class:`HessianAt`.
 
     Raises:
         ValueError: k outside 1..P, an unknown ``which``, a ``tol`` that is not above 0, too small a budget for k pairs,
-            a start of the wrong length or of zero norm, an operation without a second derivative (:class:`HessianAt`).
+            theta or a start of the wrong length, a start of zero norm or not finite, an operation without a second
+            derivative (:class:`HessianAt`).
         OverflowedCurvature: a Hessian-vector product is not finite.
     """
     if which not in ("LA", "SA"):
@@ -111,7 +113,7 @@ def both_ends(
 
     Lanczos approaches both ends at once, so the second costs only what the slower end needs more. Arguments, errors and
     the way by the range of the data as in :func:`top_eigenpairs`; the two share their products, which are counted in
-    both, and their vectors are orthogonal to each other as well.
+    both, and their vectors are orthogonal to each other as well. ``max_products`` is for both, hence twice that of one.
 
     Returns:
         (largest, smallest). With 2 k > P the two overlap.

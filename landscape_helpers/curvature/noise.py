@@ -124,8 +124,8 @@ def loss_change(
         progress: called with the number of draws done, block by block.
 
     Raises:
-        ValueError: theta of the wrong length or zero; a sigma that is not positive; no scale or one that is not
-            finite; fewer than 2 draws.
+        ValueError: theta of the wrong length, zero or not finite; a sigma that is not positive and finite; no scale or
+            one that is not finite; fewer than 2 draws.
     """
     scales = _checked(objective, theta, sigma, lambdas, draws)
     theta = theta.detach().to(objective.device, objective.dtype)

@@ -61,6 +61,7 @@ class HessianAt:
         products: products so far, one per vector.
 
     Raises:
+        RuntimeError: under ``torch.autocast`` or ``torch.inference_mode``.
         ValueError: theta or a vector of the wrong shape; a negative memory budget; at a product, an operation of the
             model or the loss that has no second derivative in PyTorch, by its name.
     """

@@ -47,7 +47,13 @@ class Quadratic:
         return self.loss + self.slope * (np.asarray(lambdas, dtype=np.float64) - self.centre)
 
     def segment(self, points: int = 21) -> tuple[np.ndarray, np.ndarray]:
-        """``points`` coordinates across the half-width, both ends included, and the model's loss there."""
+        """``points`` coordinates across the half-width, both ends included, and the model's loss there.
+
+        The default draws a smooth parabola (our choice).
+
+        Raises:
+            ValueError: a model without a half-width.
+        """
         if not np.isfinite(self.half_width):
             raise ValueError("the model has no half-width: make it with segments(..., half_width=...)")
         x = np.linspace(self.centre - self.half_width, self.centre + self.half_width, points)
@@ -65,7 +71,8 @@ def quadratic_model(objective: Objective, theta: torch.Tensor, direction: torch.
         direction: :math:`\epsilon` (P,), of any norm: lambda counts in units of it.
 
     Raises:
-        ValueError: a direction of the wrong length, of norm zero or with a value that is not finite.
+        ValueError: theta or a direction of the wrong length; a direction of norm zero or with a value that is not
+            finite.
     """
     direction = _direction(objective, theta, direction)
     return _model(objective, theta, direction, 0.0, float("inf"))

@@ -20,7 +20,7 @@ def secant_curvature(dot: np.ndarray, gradient_norm: np.ndarray, lr: float) -> n
     The Hessian's largest eigenvalue bounds :math:`u^\top Hu` at one point. In a ReLU network the slope also changes at
     kinks, which no Hessian sees, so that :math:`\kappa` can exceed :math:`\lambda_{\max}` many times.
 
-    Ours; *Exploring Gradient Oscillation* records the cosine only.
+    Ours; *Exploring Gradient Oscillation* records cosines and inner products, but no curvature.
 
     Args:
         dot: (..., K + 1) inner product of each gradient with the one before; NaN at step 0.
@@ -30,6 +30,9 @@ def secant_curvature(dot: np.ndarray, gradient_norm: np.ndarray, lr: float) -> n
     Returns:
         (..., K + 1) curvature of the step that *ends* at each iterate, nats per squared parameter; NaN at step 0 and
         where the gradient before is zero.
+
+    Raises:
+        ValueError: a rate not above 0.
     """
     dot, norm = np.asarray(dot, dtype=np.float64), np.asarray(gradient_norm, dtype=np.float64)
     if not lr > 0:

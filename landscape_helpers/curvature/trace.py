@@ -87,7 +87,7 @@ def trace(objective: Objective, theta: torch.Tensor, probes: int = 100, seed: in
         probes: Hessian-vector products to spend on an estimate, at least 2 (6 for Hutch++); 100 is PyHessian's default.
         seed: of the random vectors.
         method: "auto" is exact where it can be at a bearable cost and Hutchinson's estimate elsewhere, with the reason
-            told; "exact" is exact at any cost and raises where it cannot be.
+            told; "exact" is exact at any cost and raises where it cannot be; "hutchinson" and "hutch++" estimate.
 
     Raises:
         ValueError: theta of the wrong length; an unknown method; too few probes; ``"exact"`` for a network whose

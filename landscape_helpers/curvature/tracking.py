@@ -118,12 +118,13 @@ class EigenTracker:
         objective: what to differentiate.
         k: how many pairs, 1 to P.
         tol: bound on the residuals relative to their own eigenvalues, as in :func:`top_eigenpairs`. The eigenvalue's
-            own error is at most the residual and usually of the order of its square: with 1e-2 about 1e-4.
-        max_products: a stop's budget of Hessian products, at least k + 1. What has not converged by then comes back
-            with its residuals and ``converged=False``. A look beyond the pairs waits for a stop that leaves 2 k
-            products and some ten more.
+            own error is at most the residual and usually of the order of its square: with 1e-2, our choice, about
+            1e-4.
+        max_products: a stop's budget of Hessian products, at least k + 1; 300, as there. What has not converged by then
+            comes back with its residuals and ``converged=False``. A look beyond the pairs waits for a stop that leaves
+            2 k products and some ten more.
         which: "LA", largest algebraic, or "SA", smallest.
-        renew: calls after which a look is taken beyond the pairs; None for never.
+        renew: calls after which a look is taken beyond the pairs, 20 by our choice; None for never.
         seed: of random directions.
         memory: see :class:`HessianAt`.
 

@@ -23,6 +23,10 @@ class Data:
         classes: name of each class.
         provenance: name, source, checksum and what it is of, counts, subset rule, original positions of the images
             until some are taken away, and pooling, as plain strings and numbers.
+
+    Raises:
+        ValueError: images and labels that do not fit together, labels outside the classes, or training and test images
+            of different shape.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Data:
 
     @property
     def n_classes(self) -> int:
+        """The number of classes."""
         return len(self.classes)
 
     @property
@@ -71,8 +76,11 @@ class Data:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """(x_train, y_train, x_test, y_test) with zero mean and unit variance in each channel.
 
-        Mean and standard deviation are those of the training images over samples and pixels. None of the papers states
-        its input normalisation; this is the usual choice.
+        Mean and standard deviation are those of the training images over samples and pixels; a channel without variance
+        is only shifted. None of the papers states its input normalisation; this is the usual choice.
+
+        Args:
+            dtype: of the images returned; computed in double precision.
 
         Raises:
             ValueError: a dtype that is no floating type.
@@ -94,7 +102,11 @@ class Data:
         return scaled(self.x_train), self.y_train, scaled(self.x_test), self.y_test
 
     def pooled(self, k: int) -> Data:
-        """The same images averaged over k x k squares of pixels; pooled again, the factors multiply."""
+        """The same images averaged over k x k squares of pixels; pooled again, the factors multiply.
+
+        Raises:
+            ValueError: a k that does not divide height and width.
+        """
         _, height, width = self.input_shape
         if isinstance(k, bool) or not isinstance(k, Integral) or k < 1 or height % k or width % k:
             raise ValueError(f"pooling by {k} needs a whole number of squares in {height}x{width} pixels")

@@ -51,13 +51,14 @@ def load_data(
             fixed shuffled order; other sets give the first n in their original order. A part of a set without
             ``index_train`` gives the first n as they stand in the file.
         n_test: test images, the first n in original order (digits: of the shuffle; a folder: in turn).
-        root: folder to look in; by default $LANDSCAPE_DATA, then the user's cache folder. ``NAME.npz`` is tried
-            first, then torchvision's layout, then a download through torchvision into the last of these folders.
+        root: folder to look in; by default $LANDSCAPE_DATA, then the user's cache folder. In each folder ``NAME.npz``
+            is tried first, then torchvision's layout; where no folder has either, a download through torchvision into
+            the last one.
 
     Raises:
         DataNotFoundError: the data set is not here and cannot be downloaded. Another set is never taken instead.
-        ValueError: an unknown name, more images asked for than there are, images or labels of the wrong kind, shape,
-            number or range, anywhere in the data set.
+        ValueError: an unknown name, a number of images below 1 or beyond what there is, a file that cannot be read,
+            images or labels of the wrong kind, shape, number or range, anywhere in the data set.
     """
     for what, count in (("n_train", n_train), ("n_test", n_test)):
         if count is not None and (isinstance(count, bool) or not isinstance(count, Integral) or count < 1):

@@ -88,6 +88,9 @@ def search_path(root: str | os.PathLike[str] | None = None) -> list[Path]:
     """Folders in which data sets are looked for: ``root`` alone if given, else $LANDSCAPE_DATA and the user's cache.
 
     ``~`` is the user's home folder.
+
+    Raises:
+        ValueError: a ``root`` that is no path.
     """
     if root is not None:
         return [local_path(root, "root")]
@@ -97,7 +100,7 @@ def search_path(root: str | os.PathLike[str] | None = None) -> list[Path]:
 
 
 def find_source(name: str, root: str | os.PathLike[str] | None = None) -> Path | None:
-    """Where data set ``name`` lies on this machine; None if nowhere.
+    """Where data set ``name`` lies on this machine; None if nowhere, and for ``digits``, which scikit-learn holds.
 
     Returns:
         ``NAME.npz``, or the first of torchvision's files, packed (``.gz``) where one of them is there only packed.

@@ -39,6 +39,9 @@ def windowed_mean(correlation: np.ndarray, window: int = 5) -> np.ndarray:
 
     Returns:
         The same shape; NaN in the first h - 1 rows, which have no full window.
+
+    Raises:
+        ValueError: a window below 2.
     """
     if window < 2:
         raise ValueError(f"window must hold at least 2 iterations to have a pair, got {window}")
@@ -54,17 +57,21 @@ class GradientCorrelation:
     r"""Records, at every step, how the gradient relates to the one before.
 
     Result, over ``step``: ``gradient_norm``, ``dot`` (inner product with the previous gradient), ``correlation``
-    (its cosine), ``windowed_correlation`` (:func:`windowed_mean`); the same over ``(step, layer)`` as
-    ``layer_dot``, ``layer_correlation``, ``layer_windowed_correlation``; and ``matrix`` over ``(epoch, a, b)`` with
-    :math:`M_{ab}=\mu(k+a,k+b)` for the window that starts at each epoch k of ``matrices_at``. A layer whose gradient is
-    exactly zero has correlation NaN: it points nowhere.
+    (its cosine), ``windowed_correlation`` (:func:`windowed_mean`); the last three over ``(step, layer)`` as
+    ``layer_dot``, ``layer_correlation``, ``layer_windowed_correlation`` (Section III-C of the paper); and ``matrix``
+    over ``(epoch, a, b)`` with :math:`M_{ab}=\mu(k+a,k+b)` for the window that starts at each epoch k of
+    ``matrices_at``. A layer whose gradient is exactly zero has correlation NaN: it points nowhere.
 
     The global dot product is computed on the whole vectors and the layers' on their parts, so that
     :math:`\sum_l p^{(l)} = \langle\nabla L_j,\nabla L_k\rangle` is a check and not a definition.
 
     Args:
-        window: h, 5 as in the paper (Section II-A). The trajectory holds h gradients and no more.
+        window: h, 5 as in the paper (Section II-A). The trajectory holds two gradients, h for matrices.
         matrices_at: the steps at which a window for a matrix starts; the paper shows 5 and 675 for its CNN (Figure 2).
+            No matrix by default.
+
+    Raises:
+        ValueError: a window below 2, or a negative step.
     """
 
     def __init__(self, window: int = 5, matrices_at: Sequence[int] = ()) -> None:

@@ -26,6 +26,10 @@ class Evaluation:
         every: steps between two evaluations.
         x_valid: samples (n, ...) that are not trained on.
         y_valid: their class indices (n,), or (n, d1, ...) for outputs (n, C, d1, ...).
+
+    Raises:
+        ValueError: ``every`` below 1, or not equally many samples and labels; at the start of the trajectory, an
+            objective whose targets are no class indices.
     """
 
     history = 0

@@ -29,6 +29,9 @@ class FullGradients:
     Args:
         windows: the updates to look at, as (first update, how many).
         objective: whose gradient; by default the descent's own.
+
+    Raises:
+        ValueError: no window, or an empty or negative one.
     """
 
     history = 0

@@ -26,9 +26,9 @@ class Descent:
 
     Attributes:
         record: over ``step`` = 0 ... K: ``loss`` and what the probes measured.
-        theta: the last point (P,) whose loss is finite.
+        theta: the last point (P,) whose loss is finite; the start where no loss is.
         status: "completed", "stopped: loss below ... at step k", or "loss became non-finite at step k".
-        steps: K, the number of the last recorded step.
+        steps: K, the number of the last recorded step; -1 where there is none.
         seconds: wall time, over all the processes that worked on it.
     """
 
@@ -65,7 +65,7 @@ def gradient_descent(
         steps: K, the number of updates, at least 0.
         probes: what to measure, in this order; :meth:`~landscape_helpers.descent.probes.Probes.record` says how their
             results share the record.
-        stop_loss: end once the loss is below this.
+        stop_loss: end once the loss is below this; never by default.
         checkpoint: a file in which to save state. Where it exists, the trajectory goes on from it and ends with the
             record it would have had without the interruption; it is deleted at the end.
         checkpoint_every: seconds between two saves, more where a save takes seconds itself; it writes theta, the kept
@@ -75,9 +75,11 @@ def gradient_descent(
         progress: called after each step with (step, steps, loss).
 
     Raises:
-        TypeError: a probe by itself instead of a list.
-        ValueError: a learning rate or number of steps out of range, theta of the wrong length, or a checkpoint that
-            belongs to another trajectory, other data or another loss, or has more steps behind it; all before any work.
+        TypeError: a probe by itself instead of a list, or theta that is no tensor.
+        ValueError: a learning rate or number of steps out of range, a number of steps that is not whole, theta of the
+            wrong length, a negative ``checkpoint_every``, or a checkpoint that belongs to another trajectory, other
+            data or another loss, or has more steps behind it; all before any work. What a probe refuses when the
+            trajectory begins.
     """
     if not (math.isfinite(lr) and lr > 0):
         raise ValueError(f"lr must be a finite learning rate above 0, got {lr}")

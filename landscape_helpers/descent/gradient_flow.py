@@ -42,12 +42,15 @@ class Flow:
 
     Attributes:
         record: over ``step``: ``time``, ``loss``, ``rate`` (of the step that follows), ``lambda_1`` with
-            ``lambda_residual``, ``converged`` and Hessian ``products``; NaN where lambda_1 was not asked for.
-        theta: the last point (P,) whose loss is finite.
-        peak: the exact peak of lambda_1 among the steps.
-        snapshot_peak: that among the multiples of ``snapshot_every``, which is what the paper goes back to.
-        status: why it ended.
-        steps: the number of the last recorded step.
+            ``lambda_residual``, ``converged`` and Hessian ``products``. Where lambda_1 was not asked for, it and its
+            residual are NaN, ``products`` 0.
+        theta: the last point (P,) whose loss is finite; the start where no loss is.
+        peak: the peak of lambda_1 among the steps where it was measured.
+        snapshot_peak: that among the multiples of ``snapshot_every``, which is what the paper goes back to (Section
+            5.4).
+        status: "completed", "stopped: loss below ... at step n", or "loss became non-finite at step n" (or
+            "curvature").
+        steps: the number of the last recorded step; -1 where there is none.
         seconds: wall time, over all the processes that worked on it.
     """
 
@@ -81,8 +84,9 @@ def gradient_flow(
 ) -> Flow:
     r"""Follow the gradient flow from theta by steps of :math:`\min(\text{cap}, c/\lambda_1)`.
 
-    Steps differ, so time is their sum and not a multiple of one of them. The same steps with ``"rk4"``, the classical
-    Runge-Kutta method of fourth order at four gradients a step, tell what Euler's error is.
+    Where :math:`\lambda_1` is not above 0 the step is the cap. Steps differ, so time is their sum and not a multiple of
+    one of them. The same rule with ``"rk4"``, the classical Runge-Kutta method of fourth order at four gradients a
+    step, tells what Euler's error is.
 
     Args:
         objective: what to descend on.
@@ -91,19 +95,22 @@ def gradient_flow(
         c: 0.5 in the paper; the method is stable below 2 (Euler) or 2.78 (rk4).
         time: end at the first step at or beyond this time.
         stop_loss: end once the loss is below this.
-        steps: the most steps.
-        method: "euler" or "rk4".
-        lambda_every: steps between two measurements of lambda_1; in between the last one sets the step.
-        tol: relative residual of lambda_1.
-        max_products: Hessian products a measurement may take; one that has not converged is recorded as such.
-        snapshot_every: see :attr:`Flow.snapshot_peak`.
+        steps: the most steps. At least one of these three is needed.
+        method: "euler", as in the paper, or "rk4".
+        lambda_every: steps between two measurements of lambda_1, 1 in the paper; in between the last one sets the step.
+        tol: relative residual of lambda_1; see :class:`~landscape_helpers.curvature.EigenTracker`.
+        max_products: Hessian products a measurement may take, 100 by our choice; one that has not converged is recorded
+            as such.
+        snapshot_every: see :attr:`Flow.snapshot_peak`; 100 in the paper.
         checkpoint: a file in which to save state, as for :func:`gradient_descent`.
         checkpoint_every, keep_checkpoint: likewise.
         progress: called after each step with (step, steps, loss); steps is 0 where no number of steps is given.
 
     Raises:
-        ValueError: a number out of range, an unknown method, no end to the flow, or a checkpoint of another flow,
-            other data or another loss, or with more steps or time behind it; all before any work.
+        TypeError: theta that is no tensor.
+        ValueError: a number out of range, theta of the wrong length, an unknown method, no end to the flow, an
+            objective in 16 bits, or a checkpoint of another flow, other data or another loss, or with more steps or
+            time behind it; all before any work.
     """
     _check(objective, theta, cap, c, time, stop_loss, steps, method, lambda_every, snapshot_every)
     theta = theta.detach().to(objective.device, objective.dtype, copy=True)

@@ -25,7 +25,7 @@ from ..slices.batchnorm import Statistics, batchnorm_modules, fixed, normalising
 class IsotropicNoise:
     """Gaussian noise of one variance for every coordinate.
 
-    The draw of a step depends on the seed and the step alone, and is made on the processor in single precision, so
+    The draw of a step depends on the seed and the step alone, and is made on the CPU in single precision, so
     that a resumed run, or one on another device, meets the same noise.
 
     Attributes:
@@ -66,7 +66,8 @@ def largest_gradient_variance(objective: Objective, theta: torch.Tensor, images:
     Args:
         objective: whose samples and loss.
         theta: the point (P,).
-        images: take the first so many samples, all n where there are fewer; None for all.
+        images: take the first so many samples, all n where there are fewer; None for all. 2000 by our choice, to bound
+            the cost: one gradient a sample.
 
     Raises:
         ValueError: fewer than two samples asked for or there, of which there is no variance; a model or a loss that

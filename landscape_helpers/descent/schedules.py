@@ -76,9 +76,14 @@ def cyclical(low: float, high: float, period: float) -> Schedule:
 
     .. math:: \eta(s)=\eta_{lo}+(\eta_{hi}-\eta_{lo})\,\mathrm{tri}(s/T)
 
+    The triangle tri rises from 0 to 1 in the first half of each period and falls in the second.
+
     Args:
         low, high: factors of the base rate.
-        period: of one rise and fall, as a share of the training, in (0, 1].
+        period: T, of one rise and fall, as a share of the training, in (0, 1].
+
+    Raises:
+        ValueError: a factor or a period out of range, or ``low`` above ``high``.
 
     >>> up_and_down = cyclical(0.0, 1.0, 0.5)
     >>> [up_and_down(share) for share in (0.0, 0.125, 0.25, 0.5)]
@@ -100,7 +105,10 @@ def trapezoid(low: float, high: float, rise: float, fall: float, end: float = 0.
         high: on the level part.
         rise: share of the training until the level part.
         fall: share of the training behind it; the two together are at most 1.
-        end: factor at the end of the training.
+        end: factor at the end of the training; 0 is our choice, for the paper gives none.
+
+    Raises:
+        ValueError: a factor or a share out of range, or shares that are more than 1 together.
 
     >>> shape = trapezoid(0.0, 1.0, rise=0.25, fall=0.5)
     >>> [shape(share) for share in (0.0, 0.125, 0.25, 0.5, 0.75, 1.0)]
@@ -117,6 +125,9 @@ def trapezoid(low: float, high: float, rise: float, fall: float, end: float = 0.
 
 def steps_at(milestones: Sequence[float], factor: float) -> Schedule:
     """The rate times ``factor`` at each milestone, a share of the training in (0, 1).
+
+    Raises:
+        ValueError: a milestone out of range, or a factor not above 0.
 
     >>> annealed = steps_at([0.5, 0.75], 0.1)
     >>> [round(annealed(share), 12) for share in (0.49, 0.5, 0.75)]

@@ -27,7 +27,11 @@ class Spectrum:
     Args:
         every: steps between two measurements.
         objective: whose Hessian; by default the descent's own.
-        tol: relative residual at which the eigen-solver stops. Each stop starts from the last stop's eigenvectors.
+        tol: relative residual at which the eigen-solver stops, 0.05 by our choice. Each stop starts from the last
+            stop's eigenvectors; see :class:`.Sharpness` for what a loose tolerance can miss then.
+
+    Raises:
+        ValueError: ``every`` below 1, or a ``tol`` not above 0.
     """
 
     history = 0

@@ -27,8 +27,12 @@ class StepLosses:
 
     Args:
         windows: the updates to look at, as (first update, how many).
-        points: inside each step, at least 2.
+        points: inside each step, at least 2; 10 as in the paper.
         objective: whose loss; by default the descent's own.
+
+    Raises:
+        ValueError: no window, or an empty or negative one; fewer than 2 points; at the start of the descent, an
+            objective with another number of parameters.
     """
 
     history = 0

@@ -87,13 +87,14 @@ def sgd(
         lr: the base rate :math:`\eta`, finite and above 0.
         epochs: passes over the data, at least 0. With ``steps`` it is only what the schedule stretches over, and may
             be left out.
-        batch_size: images a step, all n where there are fewer; the last batch of an epoch holds what is left. None
-            takes the gradient of the whole objective at each step, and an epoch is one step.
+        batch_size: images a step, all n where there are fewer; the last batch of an epoch holds what is left. 128 is
+            the mining paper's (App. A.1). None takes the gradient of the whole objective at each step, and an epoch is
+            one step.
         steps: the number of updates, K, where they are not whole epochs.
         momentum: :math:`\mu` in [0, 1); none by default, as in *A Walk with SGD*.
-        weight_decay: :math:`\omega`, on every parameter.
-        schedule: "constant", "cosine", "step", or a function from the share of the training done, in [0, 1), to a
-            factor of ``lr``; asked at every step.
+        weight_decay: :math:`\omega`, on every parameter; none by default.
+        schedule: "constant" (default), "cosine", "step", or a function from the share of the training done, in [0, 1),
+            to a factor of ``lr``; asked at every step.
         seed: of the order of the data.
         keep: epochs after which theta is kept, 0 for the start.
         probes: what to measure at :math:`\theta_0,\dots,\theta_K`, in this order. They see the loss and gradient of
@@ -109,10 +110,10 @@ def sgd(
         progress: called after each epoch with (epoch, epochs, mean loss).
 
     Raises:
-        TypeError: a probe by itself instead of a list.
-        ValueError: a number out of range, an unknown schedule or one that ends before
-            the run, an epoch to keep that is not reached, or a checkpoint of another run, other data or another
-            loss; all before any work.
+        TypeError: a probe by itself instead of a list, or theta that is no tensor.
+        ValueError: a number out of range, neither epochs nor steps, theta of the wrong length, an unknown schedule or
+            one that ends before the run, an epoch to keep that is not reached, batches that BatchNorm cannot take, or a
+            checkpoint of another run, other data or another loss; all before any work.
     """
     plan = plan_training(
         objective, theta, lr, epochs, batch_size, steps, momentum, weight_decay, schedule, seed, keep, stop_loss, noise

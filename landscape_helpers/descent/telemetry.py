@@ -38,7 +38,7 @@ class Tracker(Protocol):
 class Telemetry:
     r"""Records, every so many steps, what the leading eigenvectors h_i of the Hessian say about descent.
 
-    Result, over ``stop`` (steps k, with their ``time`` :math:`k\eta`) and ``eigen`` = 1 ... k:
+    Result, over ``stop`` (the step n, with its ``time`` :math:`n\eta`) and ``eigen`` = 1 ... k:
 
     - ``eigenvalue``, with ``eigen_residual`` (an eigenvalue lies within that distance), ``converged`` (whether all
       residuals are within tolerance) and the Hessian ``products`` and ``cheap_products`` spent;
@@ -49,7 +49,8 @@ class Telemetry:
       and not by a Taylor series. In single precision a change is known to about 1e-7 of the loss;
     - ``theta_norm``.
 
-    A stop whose second derivatives overflow holds NaN and is not converged; so does a change whose loss is not finite.
+    A stop whose second derivatives overflow holds NaN and is not converged. A change is NaN where its loss is not
+    finite.
 
     Args:
         lr: the trajectory's rate :math:`\eta`.
@@ -57,11 +58,12 @@ class Telemetry:
         top: dimensions of the top subspace, the number of classes less one in the paper.
         k: eigenpairs, 20 in the paper; at least ``top``.
         tol: relative residual of the eigenpairs, see :class:`~landscape_helpers.curvature.EigenTracker`.
-        max_products: Hessian products a stop may take.
+        max_products: Hessian products a stop may take; 300, as there.
         seed: of the eigen-solver's random directions.
 
     Raises:
-        ValueError: a number out of range, or more top dimensions than eigenpairs.
+        ValueError: a number out of range, or more top dimensions than eigenpairs; at the start of the trajectory, more
+            eigenpairs than parameters, or a tolerance or budget that the eigen-solver refuses.
     """
 
     history = 0

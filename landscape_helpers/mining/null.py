@@ -71,11 +71,12 @@ def best_random(
         norm: the length of every direction: that of the mined one.
         normalize: a scaling of blocks before the length is set, as :func:`.gaussian` knows it; none by default.
         seed: of the draws.
-        cost: of one score, in gradients; measured on ``objective.counts`` by default.
+        cost: of one score, in gradients; by default that of the first, measured on ``objective.counts``.
         progress: called after each direction with (draw, draws, best score).
 
     Raises:
-        ValueError: a budget or norm that is not above 0, or scores whose cost cannot be measured.
+        ValueError: a budget, norm or cost that is not finite and above 0, or scores whose cost cannot be measured; as
+            :func:`.gaussian`.
     """
     for name, value in (("budget", budget), ("norm", norm), ("cost", 1.0 if cost is None else cost)):
         if not (math.isfinite(value) and value > 0):
@@ -128,6 +129,10 @@ def null_w_peak(
             counts as one evaluation all the same.
         seed: of the draws.
         progress: called after each direction with (draw, draws, best score).
+
+    Raises:
+        ValueError: a direction alone without a budget, a mined direction of length zero, a grid with no points on one
+            side of 0, or as :func:`best_random`.
     """
     grid = np.linspace(-1, 1, POINTS) if at is None else at
     return _null(objective, theta, mined, partial(peak_height, signed=True), grid, budget, curve, seed, progress)
@@ -155,6 +160,10 @@ def null_vvv_basin(
         curve: as for :func:`null_w_peak`.
         seed: of the draws.
         progress: called after each direction with (draw, draws, best score).
+
+    Raises:
+        ValueError: as :func:`null_w_peak`, but for a grid that does not reach from 0 to 1 or has fewer than five points
+            there.
     """
     grid = np.linspace(0, 1, POINTS) if at is None else at
     return _null(objective, theta, mined, middle_well, grid, budget, curve, seed, progress)

@@ -53,8 +53,8 @@ def vvv_basin(
         epochs: the number of mining epochs, at least 1. Not stated in the paper.
         lr: :math:`\eta`, finite and above 0. Not stated in the paper.
         alpha: half the width of the interval, 0 to 0.5; 0 means :math:`\lambda=0.5` always. The paper tries 0 and 0.1.
-        gamma: the weight of the middle, not negative. The paper tries 0.1, 0.5 and 0.9, and finds a vvv-basin with
-            alpha = 0 and gamma = 0.1 (Figure 10), our defaults.
+        gamma: the weight of the middle, not negative. The paper tries 0.1, 0.5 and 0.9, and sees a vvv-basin of
+            ResNet-32 with alpha = 0 and gamma = 0.1 (Figure 10, 4th plot), our defaults.
         batch_size: 128, as the paper trains with; for mining it is not stated. All n where there are fewer.
         seed: of the data's order and of :math:`\lambda`.
         progress: called after each batch with (step, steps, loss at phi).

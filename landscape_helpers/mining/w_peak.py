@@ -36,9 +36,9 @@ def w_peak(
         \lambda\sim U[-\alpha,\alpha],\quad \hat\theta=\theta+\lambda\epsilon,\quad
         \epsilon\leftarrow\epsilon-\eta\,\lambda\,\nabla_{\hat\theta}\mathcal L
 
-    No weight decay and no bound on :math:`\|\epsilon\|`, whose growth ``norms`` logs. At a point where every batch's
-    gradient vanishes :math:`\epsilon` never leaves zero: only batch noise and curvature move it. The mean of the first
-    step over :math:`\lambda` is zero, so seeds matter: repeat with several.
+    No weight decay and no bound on :math:`\|\epsilon\|`, whose growth :attr:`.Mined.norms` logs. At a point where every
+    batch's gradient vanishes :math:`\epsilon` never leaves zero: a batch's gradient has to start it, before curvature
+    can make it grow. The mean of the first step over :math:`\lambda` is zero, so seeds matter: repeat with several.
 
     Args:
         objective: the loss; its model, loss and BatchNorm policy are used on mini-batches of its data.

@@ -45,7 +45,7 @@ def cifar_resnet(
     """ResNet of 6 n + 2 weighted layers: a 3x3 stem, three stages of n blocks, global average, one linear layer.
 
     He et al. (2016), Section 4.2; *Visualizing, Rethinking, and Mining the Loss Landscape* trains those of depth 32, 56
-    and 110, and 56 and 110 without shortcuts.
+    and 110, and 56 and 110 without shortcuts; *A Walk with SGD* that of depth 56.
 
     Args:
         depth: 8, 14, 20, 32, 56, 110 or any other 6 n + 2.

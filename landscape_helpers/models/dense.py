@@ -26,7 +26,11 @@ def mlp(
     hidden: Sequence[int] = (128,),
     activation: str = "relu",
 ) -> nn.Module:
-    """A multi-layer perceptron: flatten, then linear layers of the given widths with an activation after each."""
+    """A multi-layer perceptron: flatten, linear layers of the given widths with an activation after each, a linear one.
+
+    Args:
+        hidden: units of the hidden layers; one of 128 in *Visualizing, Rethinking, and Mining*, App. A.1.
+    """
     channels, height, width = input_shape
     sizes = [channels * height * width, *hidden]
     layers: list[nn.Module] = [nn.Flatten()]

@@ -56,8 +56,15 @@ def build_model(
             drawn.
         init: "default", the framework's, since three of the papers state none; "kaiming", which the singularity paper
             states (Section 4), normal with variance 2 / fan-in and zero biases (He et al. 2015).
-        options: of the network, such as ``width=16`` or ``batchnorm=True``. What a name stands for, such as the depth
-            of "vgg16", is not an option.
+        options: of the network. What a name stands for, such as the depth of "vgg16", is not an option.
+
+            - ``activation`` (all but softmax): "relu" (default) or "tanh".
+            - ``hidden`` (mlp): units of each hidden layer; (128,), as in the mining paper (App. A.1).
+            - ``width`` (all but softmax and mlp): channels of the first stage. 32 for cnn, which no paper states; else
+              as in the original: 16 for resnet8, 14, 20, 32, 56 and 110, and 64.
+            - ``batchnorm`` (cnn, vgg11, vgg16): BatchNorm behind each convolution; False.
+            - ``norm`` (resnet10, 18, 34): "batch" (default) or "none".
+            - ``skip`` (resnet8, 14, 20, 32, 56, 110): whether there are shortcuts; True.
 
     Raises:
         ValueError: an unknown name, option or initialisation, a value of the wrong kind, a seed out of range, a size
@@ -95,7 +102,18 @@ def build_model(
 
 
 def model_table(n_classes: int = 10, input_shape: tuple[int, int, int] = (3, 32, 32)) -> list[dict[str, Any]]:
-    """Name, number of parameters and number of layers of every network at its default options."""
+    """Name, number of parameters and number of layers of every network at its default options.
+
+    Args:
+        n_classes: outputs; 10 and the shape are those of CIFAR-10.
+        input_shape: (channels, height, width) of one image.
+
+    Returns:
+        One ``{"name", "parameters", "layers"}`` a network.
+
+    Raises:
+        ValueError: as :func:`build_model`.
+    """
     rows = []
     for name in MODELS:
         model = build_model(name, n_classes, input_shape)

@@ -44,7 +44,10 @@ def confidence(at: ArrayLike, curves: ArrayLike, tolerance: float = 1.0) -> Conf
     Args:
         at: the fine grid (T,), as in :func:`.describe`, with at least five points.
         curves: (seeds, T), or one curve (T,).
-        tolerance: in steps of the respective grid.
+        tolerance: in steps of the respective grid, as for :func:`.describe`.
+
+    Raises:
+        ValueError: fewer than five points, curves that do not fit the grid, or as :func:`.describe`.
     """
     grid, y = np.asarray(at, dtype=np.float64), np.atleast_2d(np.asarray(curves, dtype=np.float64))
     if grid.ndim != 1 or y.ndim != 2 or y.shape[1] != len(grid) or len(y) == 0 or len(grid) < 5:

@@ -55,6 +55,9 @@ class Shape:
 def stationary_points(losses: ArrayLike) -> np.ndarray:
     """Indices of the strict interior extrema of a sampled curve (T,): the printed product test (App. A.3).
 
+    Raises:
+        ValueError: fewer than three points.
+
     Examples:
         >>> stationary_points([3.0, 1.0, 2.0, 2.0, 0.0]).tolist()  # the flat top is missed
         [1]
@@ -66,7 +69,7 @@ def stationary_points(losses: ArrayLike) -> np.ndarray:
 
 
 def near_origin(at: ArrayLike) -> np.ndarray:
-    """Which points of a grid (T,) lie within one of its steps, the median one, of the origin."""
+    """Which points of a grid (T,) lie within one step of the origin: truth values (T,). The step is the median one."""
     grid = np.asarray(at, dtype=np.float64)
     return np.abs(grid) <= np.median(np.diff(grid)) * (1 + 1e-6)  # it may have been stored in single precision
 
@@ -103,7 +106,8 @@ def describe(at: ArrayLike, losses: ArrayLike, tolerance: float = 1.0) -> Shape:
         tolerance: in grid steps; one, because a minimum is known to no better than that.
 
     Raises:
-        ValueError: fewer than three points, lengths that differ, a grid that does not ascend or leaves out the origin.
+        ValueError: fewer than three points, lengths that differ, a grid that does not ascend or leaves out the origin,
+            a negative tolerance.
     """
     grid, y, origin = _curve(at, losses)
     if not tolerance >= 0:
@@ -124,7 +128,10 @@ def describe(at: ArrayLike, losses: ArrayLike, tolerance: float = 1.0) -> Shape:
 
 
 def falls_on_both_sides(at: ArrayLike, losses: ArrayLike) -> bool:
-    r"""Whether :math:`L(d)<L(0)` and :math:`L(-d)<L(0)` for some d of the grid: the fallback for a narrow w-peak."""
+    r"""Whether :math:`L(d)<L(0)` and :math:`L(-d)<L(0)` for some d of the grid: the fallback for a narrow w-peak.
+
+    Off the grid the curve is interpolated linearly. Arguments and errors as for :func:`describe`.
+    """
     grid, y, _ = _curve(at, losses)
     d = np.abs(grid)
     d = d[(d > 0) & (d <= min(-grid[0], grid[-1]))]
@@ -170,7 +177,14 @@ def middle_well(at: ArrayLike, losses: ArrayLike, ends: tuple[float, float] = (0
     Args:
         at: the grid (T,) of :math:`\lambda`, ascending.
         losses: (T,).
-        ends: a and b, both within the grid.
+        ends: a and b, both within the grid; 0 and 1, where a mined vvv-basin has its two networks.
+
+    Returns:
+        The depth, in the units of the loss; 0 also where the loss at a or b is not finite.
+
+    Raises:
+        ValueError: fewer than three points, lengths that differ, a grid that does not ascend, ends outside it, fewer
+            than five points from a to b.
     """
     grid, y, _ = _curve(at, losses, origin=False)
     _, y = _between(grid, y, ends)
@@ -195,6 +209,12 @@ def barrier_height(at: ArrayLike, losses: ArrayLike, ends: tuple[float, float] =
         at: the grid (T,) of :math:`\lambda`, ascending.
         losses: (T,).
         ends: a and b, both within the grid; 0 and 1, where the line of the paper's Figure 7 meets its two networks.
+
+    Returns:
+        The height, in the units of the loss; NaN where the loss at a or b is not finite.
+
+    Raises:
+        ValueError: fewer than three points, lengths that differ, a grid that does not ascend, ends outside it.
     """
     grid, y, _ = _curve(at, losses, origin=False)
     grid, y = _between(grid, y, ends)

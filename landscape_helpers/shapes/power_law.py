@@ -42,7 +42,7 @@ class PowerLaw:
         error: standard error of the mean from those of the sides.
         rising: share of the fitted points whose change is above 0.
         verdict: "cusp" (p below 1 by two standard errors), "kink" (p about 1), "parabola" (p about 2), "between" those
-            two, "flatter" than a parabola, or "undetermined". About means within 0.25.
+            two, "flatter" than a parabola, or "undetermined". About means within 0.25. Both limits are our choice.
     """
 
     left: Side
@@ -56,18 +56,17 @@ class PowerLaw:
 def power_law(delta: ArrayLike, change: ArrayLike, low: float = 1e-4, high: float = 3e-3) -> PowerLaw:
     r"""Fit :math:`|\Delta L|=c|\Delta|^p` on :math:`low\le|\Delta|\le high` by least squares in log-log coordinates.
 
-    A cusp as the singularity paper means it (Definition 3.1, Figure 6) has p below 1, an unbounded slope. At finite
-    data a loss is a parabola within a distance of the order of :math:`g/\lambda_1`, so p says what shape it has on this
-    range only.
+    A cusp as the singularity paper means it (Definition 3.1, Figure 6) has p below 1, an unbounded slope. On finite
+    data no slope is unbounded (Section 5.4), so p says what shape the loss has on this range only.
 
     Args:
         delta: displacements (N,).
         change: the loss less that at displacement 0, (N,); zeros and values that are not finite are left out.
-        low: the nearest displacement fitted.
-        high: the farthest.
+        low: the nearest displacement fitted; 1e-4 is our choice.
+        high: the farthest; 3e-3, the end of the paper's Figure 6.
 
     Raises:
-        ValueError: different lengths, a change at displacement 0, or an empty range.
+        ValueError: different lengths, a change at displacement 0, or a range without 0 < low < high.
     """
     at, y = _checked(delta, change)
     if (here := y[(at == 0) & np.isfinite(y) & (y != 0)]).size:
@@ -86,6 +85,11 @@ def power_law(delta: ArrayLike, change: ArrayLike, low: float = 1e-4, high: floa
 
 def max_slope_near_zero(delta: ArrayLike, change: ArrayLike, within: float = 3e-4) -> float:
     r"""The largest :math:`|dL/d\Delta|` between neighbours with :math:`|\Delta|\le within`; NaN if there are none.
+
+    Args:
+        delta: displacements (N,), in any order.
+        change: the loss's changes (N,); values that are not finite are left out.
+        within: a tenth of the view of the singularity paper's Figure 6 by default (our choice).
 
     Raises:
         ValueError: different lengths.

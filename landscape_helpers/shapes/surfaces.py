@@ -14,6 +14,9 @@ def minima_of_surface(losses: ArrayLike) -> np.ndarray:
     """Indices (k, 2) of the interior points that lie strictly below all eight neighbours.
 
     The border is left out, as in :func:`.stationary_points`; values that are not finite count as infinite.
+
+    Raises:
+        ValueError: fewer than three points along an axis.
     """
     y = _surface(losses)
     here = y[1:-1, 1:-1]
@@ -42,7 +45,7 @@ def surface_kind(at1: ArrayLike, at2: ArrayLike, losses: ArrayLike, tolerance: f
         at1: the first axis (T1,), as in :func:`.describe`.
         at2: the second (T2,).
         losses: (T1, T2).
-        tolerance: how far from the origin, in grid steps, an extremum still counts as at the origin.
+        tolerance: how far from the origin, in grid steps, an extremum still counts as at the origin; one, as there.
 
     Raises:
         ValueError: as :func:`.describe`; a surface that does not fit its axes.

@@ -6,7 +6,8 @@ the step passes over, how high its two ends stand above it, and whether somethin
 functions here take such samples, ``losses`` (..., A) over the last axis, from :math:`\alpha=0` to 1 with both ends,
 for any number of updates at once.
 
-Values that are not finite count as they compare: a NaN is neither floor nor barrier.
+Values that are not finite count as they compare: a NaN is neither floor nor barrier. Fewer than three samples of a
+step raise a ValueError, and so does an ``alpha`` that does not ascend or fit the losses.
 """
 
 from __future__ import annotations
@@ -84,6 +85,9 @@ def crossed(losses: ArrayLike, tolerance: float = 0.0) -> np.ndarray:
 
     Returns:
         bool (...,).
+
+    Raises:
+        ValueError: a negative tolerance.
     """
     if not tolerance >= 0:
         raise ValueError(f"tolerance must be a share of the loss, not negative, got {tolerance}")
@@ -98,6 +102,12 @@ def barrier_height(losses: ArrayLike) -> np.ndarray:
 
     The paper's Figure 8 prints the formula of :func:`height` in this place, which measures a depth; this reading is
     ours.
+
+    Args:
+        losses: (..., A).
+
+    Returns:
+        (...,), in units of the loss.
     """
     y = _samples(losses)
     over = np.fmax.reduce(y[..., 1:-1], axis=-1) - np.maximum(y[..., 0], y[..., -1])
@@ -112,6 +122,9 @@ def floor_rises(floors: ArrayLike) -> np.ndarray:
 
     Returns:
         bool (T - 1,).
+
+    Raises:
+        ValueError: not one dimension.
     """
     y = np.asarray(floors, dtype=np.float64)
     if y.ndim != 1:
@@ -130,6 +143,9 @@ def quadratic_fit(alpha: ArrayLike, losses: ArrayLike) -> tuple[np.ndarray, np.n
         ``(r_squared, curvature, position)``, each (...,): the share of the variance that the parabola explains, its
         second derivative in :math:`\alpha` and the :math:`\alpha` of its vertex. NaN where a loss is not finite, for
         the share also where the losses are all equal, for the position where the parabola is a line.
+
+    Raises:
+        ValueError: fewer than four values, for any three lie on a parabola.
     """
     y = _samples(losses)
     grid = _grid(alpha, y)
@@ -186,6 +202,12 @@ def predicted_height_from_slopes(start: ArrayLike, end: ArrayLike) -> np.ndarray
     there times the step, whatever the step. Their difference is the curvature :math:`\kappa`, the vertex is at
     :math:`\alpha^*=-\text{start}/\kappa`, and
     :math:`h=\tfrac14\kappa(\alpha^{*2}+(1-\alpha^*)^2)` with the vertex inside; else half the change of the loss.
+
+    Args:
+        start, end: the slopes, of any shape, in units of the loss.
+
+    Returns:
+        Heights in units of the loss, of the shape the two have together.
 
     Examples:
         >>> float(predicted_height_from_slopes(-1.0, 1.0)), float(predicted_height_from_slopes(-1.0, -1.0))

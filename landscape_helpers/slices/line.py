@@ -51,7 +51,7 @@ def line(
               interpolating whole state dictionaries does. Beyond them a variance that would be negative is 0.
 
             The variance is the one BatchNorm normalises with in training, divided by the number of values and not by
-            one less, so that all three agree at :math:`\lambda=0`.
+            one less, so that all three agree at :math:`\lambda=0`, unless ``"frozen"`` means the model's own.
         accuracy: also the share of labels that are the largest output over the classes, as
             :meth:`.Objective.accuracy` counts them.
         progress: called with (points done, points in all).
@@ -63,11 +63,14 @@ def line(
     Returns:
         ``loss`` over ``lambda``, in nats for the cross-entropy; with ``accuracy`` a dataset of ``loss`` and
         ``accuracy``. Losses that overflow are kept as inf or NaN. Attributes: ``direction_norm``, ``relative_norm``
-        (:math:`\|\epsilon\|/\|\theta\|`), ``batchnorm``, and for the cross-entropy ``random_guess``, :math:`\log C`.
+        (:math:`\|\epsilon\|/\|\theta\|`), ``batchnorm``, ``samples`` (n), and for the cross-entropy ``random_guess``,
+        :math:`\log C`.
 
     Raises:
+        TypeError: theta or direction that is no tensor.
         ValueError: theta or direction of the wrong length or not finite, a direction of norm 0, fewer than two grid
-            values, an unknown policy, accuracy without class labels, or a checkpoint of another slice; before any work.
+            values or one that is not finite, an unknown policy, accuracy without class labels, a negative
+            ``checkpoint_every``, or a checkpoint of another slice; before any work.
     """
     theta = objective.finite_vector(theta)
     direction = check_direction(objective, direction, "direction")

@@ -52,7 +52,7 @@ def plane(
         first: :math:`\epsilon_1` (P,).
         second: :math:`\epsilon_2` (P,), not parallel to the first.
         at1: values of :math:`\lambda_1`, at least two, in any order and with any spacing.
-        at2: values of :math:`\lambda_2`, as many or not as there are of the first.
+        at2: values of :math:`\lambda_2`, likewise; there may be more or fewer of them.
         batchnorm: None, ``"re-estimated"`` or ``"frozen"``, as for :func:`landscape_helpers.slices.line`.
             ``"interpolated"`` needs two points to interpolate between and is refused.
         accuracy: also the share of labels that are the largest output over the classes, as
@@ -63,10 +63,11 @@ def plane(
 
     Returns:
         ``loss`` over (``lambda1``, ``lambda2``); with ``accuracy`` a dataset of ``loss`` and ``accuracy``. Attributes:
-        ``direction_norm1``, ``direction_norm2``, ``relative_norm1``, ``relative_norm2``, ``cosine``, ``batchnorm``, and
-        for the cross-entropy ``random_guess``.
+        ``direction_norm1``, ``direction_norm2``, ``relative_norm1``, ``relative_norm2``, ``cosine``, ``batchnorm``,
+        ``samples``, and for the cross-entropy ``random_guess``; units as for a line.
 
     Raises:
+        TypeError: as for a line.
         ValueError: as for a line, or if the directions are parallel.
     """
     theta = objective.finite_vector(theta)
