@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from .objective import Objective
-from .predictions import right_predictions
+from .predictions import Tally
 
 
 def accuracy_on(objective: Objective, theta: torch.Tensor, x: torch.Tensor, y: torch.Tensor, batch: int = 500) -> float:
@@ -27,11 +27,11 @@ def accuracy_on(objective: Objective, theta: torch.Tensor, x: torch.Tensor, y: t
         theta: the point (P,).
         x: inputs (n, ...), converted to the objective's floating type where its own inputs are floating-point numbers;
             as they are (tokens, for instance) where those are integers.
-        y: class indices (n,), or (n, d1, ...) for outputs (n, C, d1, ...); the share is that of all labels.
+        y: class indices (n,), or (n, d1, ...) for outputs (n, C, d1, ...); labels of no class do not count.
         batch: images a pass; only memory and speed depend on it. 500 is our choice.
 
     Returns:
-        A number from 0 to 1.
+        A number from 0 to 1; NaN where no label is a class.
 
     Raises:
         TypeError: theta that is no tensor.
@@ -60,9 +60,8 @@ def accuracy_on(objective: Objective, theta: torch.Tensor, x: torch.Tensor, y: t
                 norm.momentum = share / seen  # so that the running average is the mean
             model(own)
         model.eval()
-        right = 0
+        tally = Tally()
         dtype = objective.dtype if next(objective.weighted())[1].is_floating_point() else None
         for inputs, labels in zip(x.split(batch), y.split(batch), strict=True):
-            outputs = model(inputs.to(objective.device, dtype))
-            right += int(right_predictions(outputs, labels).sum())
-    return right / y.numel()
+            tally.add(model(inputs.to(objective.device, dtype)), labels)
+    return tally.share

@@ -31,7 +31,7 @@ from .objective_checks.trial import check_evaluation
 from .objective_checks.vectors import check_finite, check_length, columns_of
 from .padding import padding_rows
 from .precision import warn_of_tf32
-from .predictions import right_predictions
+from .predictions import Tally
 from .twice_differentiable import TwiceDifferentiable, first_gradient
 
 
@@ -282,7 +282,8 @@ class Objective:
         """The share of labels that are the largest output over the classes, from 0 to 1.
 
         The classes are axis 1 of the outputs, as for the cross-entropy: outputs (n, C) take targets (n,), outputs
-        (n, C, d1, ...) targets (n, d1, ...), all of which count.
+        (n, C, d1, ...) targets (n, d1, ...). Labels of no class, such as an ignored -100, do not count; where there
+        are no others, the share is NaN.
 
         Raises:
             ValueError: targets that are no class indices or not of the predictions' shape, fewer than two classes, or a
@@ -291,7 +292,9 @@ class Objective:
         _, labels = self.samples()
         if labels.is_floating_point():
             raise ValueError(f"accuracy needs class indices as targets, got targets of dtype {labels.dtype}")
-        return float(right_predictions(self.outputs(theta), labels).double().mean())
+        tally = Tally()
+        tally.add(self.outputs(theta), labels)
+        return tally.share
 
     def __repr__(self) -> str:
         return (

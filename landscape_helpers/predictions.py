@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+
+
+class Tally:
+    """Counts the labels that are predicted, over any number of batches; the accuracy is their share.
+
+    A label of no class, such as the -100 that the cross-entropy ignores or the 255 of many segmentations, asks for no
+    prediction and does not count.
+    """
+
+    def __init__(self) -> None:
+        self.right = self.labels = 0
+
+    def add(self, outputs: torch.Tensor, labels: torch.Tensor) -> None:
+        """Count a batch; arguments and errors are those of :func:`right_predictions`."""
+        self.right += int(right_predictions(outputs, labels).sum())
+        self.labels += int(((labels >= 0) & (labels < outputs.shape[1])).sum())
+
+    @property
+    def share(self) -> float:
+        """Right predictions by labels of a class, from 0 to 1; NaN where there is no such label."""
+        return self.right / self.labels if self.labels else math.nan
 
 
 def right_predictions(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Whether the largest output over the classes is the label's, for each label.
 
-    Classes lie where ``torch.nn.functional.cross_entropy`` has them: along axis 1. A label that a loss ignores, such as
-    -100, is no class and counts as missed.
+    Classes lie where ``torch.nn.functional.cross_entropy`` has them: along axis 1. A label of no class is none's.
 
     Args:
         outputs: (n, C), or (n, C, d1, ...) for sequences and segmentations, with at least two classes.
         labels: class indices (n,) or (n, d1, ...).
 
     Returns:
-        Truth values in the shape of ``labels``. The accuracy is their share over all labels, ``labels.numel()``.
+        Truth values in the shape of ``labels``.
 
     Raises:
         ValueError: outputs that are no tensor, have no axis of classes or a single class; labels that are no class

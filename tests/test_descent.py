@@ -191,6 +191,21 @@ def test_a_diverging_run_keeps_what_it_recorded():
     assert torch.equal(start, objective.theta)
 
 
+def test_a_diverged_run_that_is_taken_up_again_ends_at_the_same_point(tmp_path):
+    def descend(start, **settings):
+        return gradient_descent(objective, start, 3.0, 2000, **settings)
+
+    objective = quadratic([1.0], [1.0])
+    whole = descend(objective.theta)
+    assert whole.steps > 100
+    settings = {"checkpoint": tmp_path / "run.npz", "checkpoint_every": 0, "keep_checkpoint": True}
+    for _ in range(2):
+        ended = descend(objective.theta, **settings)
+        assert ended.status == whole.status
+        assert torch.equal(ended.theta, whole.theta)
+        xarray.testing.assert_identical(ended.record, whole.record)
+
+
 def test_gradients_whose_squares_overflow_single_precision_keep_their_correlation():
     x = torch.ones(1, 1)
     model = Quadratic([1e24], [1.0]).float()

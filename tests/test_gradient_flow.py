@@ -99,6 +99,19 @@ def test_an_unstable_flow_keeps_what_it_recorded():
     assert np.isfinite(objective.loss(flow.theta))
 
 
+def test_a_diverged_flow_that_is_taken_up_again_ends_at_the_same_point(tmp_path):
+    objective = quadratic(CURVATURES)
+    ends = {"cap": 5.0, "c": 1e9, "steps": 2000, "lambda_every": 1000}
+    whole = gradient_flow(objective, objective.theta, **ends)
+    assert "loss became non-finite" in whole.status and whole.steps > 50
+    settings = {"checkpoint": tmp_path / "flow.npz", "checkpoint_every": 0, "keep_checkpoint": True}
+    for _ in range(2):
+        ended = gradient_flow(objective, objective.theta, **ends, **settings)
+        assert ended.status == whole.status
+        assert torch.equal(ended.theta, whole.theta)
+        xarray.testing.assert_identical(ended.record, whole.record)
+
+
 def test_a_lambda_that_has_not_converged_is_said():
     objective = classifier()
     record = gradient_flow(objective, objective.theta, steps=2, tol=1e-12, max_products=3).record

@@ -1,5 +1,7 @@
 """Accuracies of sequences, segmentations and odd targets, counted label by label in plain Python."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torch.nn import functional as F
 from landscape_helpers import Objective, slices
 from landscape_helpers.accuracy import accuracy_on
 from landscape_helpers.descent import Evaluation, gradient_descent
-from landscape_helpers.predictions import right_predictions
+from landscape_helpers.predictions import Tally, right_predictions
 
 N, T = 24, 5
 
@@ -79,11 +81,34 @@ def test_every_accuracy_of_a_sequence_model_counts_tokens(model, classes, batch_
     assert float(record.validation_accuracy[0]) == pytest.approx(truth[0][1])
 
 
-def test_segmentation_counts_pixels_and_ignored_labels_as_missed():
+@pytest.mark.parametrize("ignored", [-100, 255])
+def test_segmentation_counts_pixels_that_have_a_class(ignored):
     outputs = torch.zeros(1, 3, 2, 2)
     outputs[0, 0, 0, 0] = outputs[0, 1, 0, 1] = outputs[0, 2, 1, 0] = outputs[0, 2, 1, 1] = 1
-    right = right_predictions(outputs, torch.tensor([[[0, 1], [1, -100]]]))
-    assert right.tolist() == [[[True, True], [False, False]]]
+    labels = torch.tensor([[[0, 1], [1, ignored]]])
+    assert right_predictions(outputs, labels).tolist() == [[[True, True], [False, False]]]
+    tally = Tally()
+    assert math.isnan(tally.share)
+    tally.add(outputs, labels)
+    assert tally.share == 2 / 3
+
+
+def test_ignored_labels_count_nowhere():
+    """Three of the four that are left are predicted, whoever counts."""
+    x = torch.eye(6).double()
+    model = nn.Linear(6, 6, bias=False).double()
+    theta = torch.eye(6).double().flatten()
+    y = torch.tensor([0, 1, 2, -100, -100, 3])  # the last of them is class 5's
+
+    def loss(outputs, targets):
+        return F.cross_entropy(outputs, targets, reduction="sum") / 6
+
+    objective = Objective(model, x, y, loss=loss)
+    assert objective.accuracy(theta) == 3 / 4
+    assert accuracy_on(objective, theta, x, y, batch=4) == 3 / 4
+    assert slices.line(objective, theta, theta, [0.0, 1.0], accuracy=True).accuracy.values.tolist() == [3 / 4, 3 / 4]
+    record = gradient_descent(objective, theta, 1e-3, 0, [Evaluation(1, x, y)]).record
+    assert float(record.train_accuracy[0]) == float(record.validation_accuracy[0]) == 3 / 4
 
 
 def images() -> torch.Tensor:

@@ -96,14 +96,15 @@ def test_full_gradients_are_those_of_the_objective(batch_size):
         np.testing.assert_allclose(found, [float(v) for v in truth], rtol=1e-8)
 
 
-def test_a_gradient_that_is_not_finite_ends_the_record_before_it():
+@pytest.mark.parametrize("probes", [[], [Travel()]])
+def test_a_gradient_that_is_not_finite_ends_the_record_before_it(probes):
     """The square root of a loss of zero: the loss is finite, its slope is not."""
     x = torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
     model = nn.Linear(1, 1, bias=False).double()
     objective = Objective(model, x, torch.zeros(2, 1).double(), loss=lambda out, y: out.square().mean().sqrt())
     theta = torch.zeros(1, dtype=torch.float64)
     assert objective.loss(theta) == 0 and not torch.isfinite(objective.gradient(theta)).all()
-    result = sgd(objective, theta, 0.1, steps=3, probes=[Travel()])
+    result = sgd(objective, theta, 0.1, steps=3, batch_size=1, probes=probes)
     assert result.status == "loss became non-finite in epoch 1 (step 0)"
     assert result.record.sizes["step"] == 0 and torch.equal(result.theta, theta)
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from quadratic_form import quadratic
 from torch import nn
 
-from landscape_helpers.curvature import spectral_density, trace
+from landscape_helpers.curvature import OverflowedCurvature, spectral_density, trace
 from landscape_helpers.curvature.piecewise import why_not_piecewise_affine, why_samples_are_coupled
 from landscape_helpers.objective import Objective
 
@@ -398,6 +398,13 @@ def test_bad_input_is_refused_before_any_work(change, message):
     with pytest.raises(ValueError, match=message):
         trace(objective, **({"theta": objective.theta} | change))
     assert objective.counts.products == 0
+
+
+@pytest.mark.parametrize("method", ["auto", "exact", "hutchinson", "hutch++"])
+def test_a_trace_that_is_not_finite_is_refused(method):
+    objective = make(relu_mlp())
+    with pytest.raises(OverflowedCurvature, match="is not finite: the loss or a derivative has overflowed"):
+        trace(objective, objective.theta * torch.nan, method=method)
 
 
 def test_the_callers_model_is_left_alone():

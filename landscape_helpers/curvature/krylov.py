@@ -14,7 +14,17 @@ FLOOR = 1e-3
 
 
 class OverflowedCurvature(ValueError):
-    """A Hessian-vector product was not finite: the loss or one of its derivatives has overflowed there."""
+    """What was to be computed of the Hessian is not finite: the loss or one of its derivatives has overflowed there.
+
+    Args:
+        what: it.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} is not finite: the loss or a derivative has overflowed at this theta, or theta itself or the "
+            "targets hold no numbers"
+        )
 
 
 def check_product(product: torch.Tensor) -> None:
@@ -24,10 +34,7 @@ def check_product(product: torch.Tensor) -> None:
         OverflowedCurvature: one that is not finite.
     """
     if not bool(torch.isfinite(product).all()):
-        raise OverflowedCurvature(
-            "a Hessian-vector product is not finite: the loss or a derivative has overflowed at this theta, or theta "
-            "itself or the targets hold no numbers"
-        )
+        raise OverflowedCurvature("a Hessian-vector product")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from ..objective import Objective
 from ..objective_checks.surroundings import check_gradients
 from ..twice_differentiable import TwiceDifferentiable, first_gradient
+from .krylov import OverflowedCurvature, check_product
 from .long_vectors import inner
 from .operator import HessianAt
 from .orthonormal import orthonormal
@@ -92,6 +94,7 @@ def trace(objective: Objective, theta: torch.Tensor, probes: int = 100, seed: in
     Raises:
         ValueError: theta of the wrong length; an unknown method; too few probes; ``"exact"`` for a network whose
             operations do not allow it; an operation without a second derivative in PyTorch.
+        OverflowedCurvature: the loss, a Hessian-vector product or the trace is not finite.
     """
     check_gradients()
     objective.check_vector(theta)
@@ -106,8 +109,12 @@ def trace(objective: Objective, theta: torch.Tensor, probes: int = 100, seed: in
         return _hutch_plus_plus(objective, theta, probes, seed)
     found = exact_trace(objective, theta, at_any_cost=method == "exact")
     if isinstance(found, float):
+        if not math.isfinite(found):
+            raise OverflowedCurvature("the trace of the Hessian")
         return Trace(found, 0.0, True, 0, "exact")
     if method == "exact":
+        if not math.isfinite(objective.loss(theta)):  # the guards judge by numbers
+            raise OverflowedCurvature("the loss")
         raise ValueError(
             f"tr H is exact only for outputs that are piecewise affine in every parameter, but {found}: "
             "choose method='hutchinson' or 'hutch++'"
@@ -230,6 +237,7 @@ def _hutch_plus_plus(objective: Objective, theta: torch.Tensor, probes: int, see
     generator = torch.Generator().manual_seed(seed)
     with HessianAt(objective, theta) as hessian:
         sketch = torch.cat([hessian.product(signs) for signs in _signs(hessian, rank, generator)], 1)
+        check_product(sketch)
         basis = orthonormal(sketch.T, sketch.T[:0]).T
         captured = sum(float((q.double() * hessian.product(q).double()).sum()) for q in basis.split(BLOCK, 1))
         values = _samples(hessian, probes - 2 * rank, generator, basis)
@@ -243,7 +251,9 @@ def _samples(hessian: HessianAt, probes: int, generator: torch.Generator, basis:
     for v in _signs(hessian, probes, generator):
         if basis is not None:
             v = v - basis @ inner(basis.T, v.T).to(v.dtype)
-        values += (v.double() * hessian.product(v).double()).sum(0).tolist()
+        product = hessian.product(v)
+        check_product(product)
+        values += (v.double() * product.double()).sum(0).tolist()
     return np.array(values)
 
 

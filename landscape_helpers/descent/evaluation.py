@@ -10,7 +10,7 @@ import xarray
 
 from ..accuracy import accuracy_on
 from ..objective import Objective
-from ..predictions import right_predictions
+from ..predictions import Tally
 from .probe import Step
 
 
@@ -54,15 +54,14 @@ class Evaluation:
         objective = self._objective
         objective.move(step.theta)
         objective.counts.forward += 1
-        loss, right, labels = 0.0, 0, 0
+        loss, tally = 0.0, Tally()
         with torch.no_grad():
             for share, x, y in objective.weighted():
                 outputs = objective.model(x)
                 loss += share * float(objective.loss_function(outputs, y))
-                right += int(right_predictions(outputs, y).sum())
-                labels += y.numel()
+                tally.add(outputs, y)
         other = accuracy_on(objective, step.theta, self._x, self._y)
-        self._rows.append((step.index, loss, right / labels, other))
+        self._rows.append((step.index, loss, tally.share, other))
 
     def result(self) -> xarray.Dataset:
         rows, share = self._table(), {"units": "1"}

@@ -108,6 +108,8 @@ def gradient_descent(
         if not (math.isfinite(loss) and bool(torch.isfinite(gradient.sum()))):
             status, theta = f"loss became non-finite at step {k}", previous
             break
+        if losses and file.due():  # only at a point known to be finite: from any other there would be no way back
+            file.save({"theta": array(theta), "losses": np.array(losses), **watching.state()})
         losses.append(loss)
         watching.observe(k, theta, loss, gradient)
         if progress is not None:
@@ -120,8 +122,6 @@ def gradient_descent(
         previous = theta
         theta = torch.add(theta, gradient, alpha=-lr)
         spare = watching.remember(gradient)
-        if file.due():
-            file.save({"theta": array(theta), "losses": np.array(losses), **watching.state()})
     file.clear(keep_checkpoint)
     record = watching.record(record_of_losses(losses, "full-batch step"))
     record = record.assign_attrs(learning_rate=lr, status=status)

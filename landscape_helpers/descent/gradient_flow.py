@@ -136,6 +136,11 @@ def gradient_flow(
         if not (math.isfinite(loss) and bool(torch.isfinite(gradient.sum()))):
             status, theta = f"loss became non-finite at step {n}", previous
             break
+        if rows and file.due():  # only at a point known to be finite, as in gradient_descent
+            state = {"theta": array(theta), "rows": np.array(rows)}
+            state |= {"now": np.array([t, lambda_1]), "peaks": np.array([[p.step, p.lambda_1] for p in peaks])}
+            state |= {f"peak{i}": array(p.theta) for i, p in enumerate(peaks)}
+            file.save(state | nest("tracker", tracker.state()))
         measured = [math.nan, math.nan, 0.0, 0.0]
         if n % lambda_every == 0:
             try:
@@ -158,11 +163,6 @@ def gradient_flow(
         if n == steps or (time is not None and t >= time):
             break
         previous, theta, t = theta, _step(objective, theta, gradient, rate, method), t + rate
-        if file.due():
-            state = {"theta": array(theta), "rows": np.array(rows)}
-            state |= {"now": np.array([t, lambda_1]), "peaks": np.array([[p.step, p.lambda_1] for p in peaks])}
-            state |= {f"peak{i}": array(p.theta) for i, p in enumerate(peaks)}
-            file.save(state | nest("tracker", tracker.state()))
     file.clear(keep_checkpoint)
     record = _record(rows, status, cap, c, method)
     return Flow(record, theta, peaks[0], peaks[1], status, len(rows) - 1, file.seconds)

@@ -139,7 +139,7 @@ def sgd(
         if ended and not watching:
             break
         loss, gradient, count = draw(t, run.theta)
-        if not (math.isfinite(loss) and (not watching or bool(torch.isfinite(gradient.sum())))):
+        if not (math.isfinite(loss) and bool(torch.isfinite(gradient.sum()))):
             status, run.theta = f"loss became non-finite in epoch {epoch + 1} (step {t})", run.before
             break
         run.batch_losses.append(loss)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import numpy as np
 import torch
 
-from ..predictions import right_predictions
+from ..predictions import Tally
 from .batchnorm import Statistics, batchnorm_modules, fixed, normalising, of_the_input, recording
 from .evaluator import Span
 
@@ -35,7 +35,6 @@ class Direct:
         objective = span.objective
         self._model = objective.model
         self._batches = list(objective.weighted())
-        self._labels = sum(y.numel() for _, _, y in self._batches)
         self._whole: torch.Tensor | None = None
         self._ends: list[list[Statistics]] = []
         policy = span.policy if batchnorm_modules(self._model) else None
@@ -49,18 +48,18 @@ class Direct:
     @_as_the_objective()
     def __call__(self, coordinates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         values = [self._at(c) for c in coordinates]
-        return np.array([loss for loss, _ in values]), np.array([right for _, right in values])
+        return np.array([loss for loss, _ in values]), np.array([share for _, share in values])
 
     def _at(self, coordinates: np.ndarray) -> tuple[float, float]:
         objective = self._span.objective
         objective.move(self._span.point(coordinates))
         outputs = self._outputs(coordinates)
-        loss, right = 0.0, 0
+        loss, tally = 0.0, Tally()
         for (share, _, y), output in zip(self._batches, outputs, strict=True):
             loss += share * float(objective.loss_function(output, y))
             if self._span.accuracy:
-                right += int(right_predictions(output, y).sum())
-        return loss, right / self._labels if self._span.accuracy else np.nan
+                tally.add(output, y)
+        return loss, tally.share
 
     def _outputs(self, coordinates: np.ndarray) -> list[torch.Tensor]:
         if self._policy == "re-estimated" and self._whole is not None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from ..objective import Objective
-from ..predictions import right_predictions
+from ..predictions import Tally
 
 
 class Targets:
@@ -22,14 +21,13 @@ class Targets:
         self._objective = objective
         self._batches = [(share, y) for share, _, y in objective.weighted()]
         self._accuracy = accuracy
-        self._labels = sum(y.numel() for _, y in self._batches)
 
     def __call__(self, outputs: Sequence[torch.Tensor]) -> tuple[float, float]:
         """Loss and accuracy (NaN where not wanted) of outputs that come in the order of the samples."""
         whole = torch.cat(list(outputs)) if len(outputs) > 1 else outputs[0]
-        loss, right = 0.0, 0
+        loss, tally = 0.0, Tally()
         for (share, y), output in zip(self._batches, whole.split(self._objective.batch_size), strict=True):
             loss += share * float(self._objective.loss_function(output, y))
             if self._accuracy:
-                right += int(right_predictions(output, y).sum())
-        return loss, right / self._labels if self._accuracy else np.nan
+                tally.add(output, y)
+        return loss, tally.share
