@@ -77,9 +77,13 @@ def read_yaml(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        # The composed parts have said what to do; the parser's words name neither of the two common causes.
-        said = isinstance(error, yaml.constructor.ConstructorError)
-        remedy = "" if said else ": text with a colon, or that begins with a mark, stands in quotes; indents are spaces"
+        begun = error.context_mark
+        if mark and begun and begun.line != mark.line:
+            place += f", in what begins in line {begun.line + 1}"
+        # A constructor says what to do; the parser's words name neither of the two common causes.
+        remedy = ": text with a colon, or that begins with a mark, stands in quotes; indents are spaces"
+        if isinstance(error, yaml.constructor.ConstructorError):
+            remedy = ""
         raise ValueError(f"not valid YAML: {error.problem}{place}{remedy}") from error
     except yaml.YAMLError as error:
         raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from error

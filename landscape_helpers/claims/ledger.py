@@ -137,6 +137,8 @@ def _row(claim: Claim, profile: str | None, shelf: _Shelf) -> Row:
         by_seed = [_measure(claim, chosen, seed, shelf) for seed in seeds]
     except NotRecorded as error:
         return row | _told([str(error), *_remarks(claim, chosen, [], used, absent, shelf)])
+    except ValueError as error:
+        raise ValueError(f"{claim.id}: {error}") from error
     verdict, outcomes = judge(claim.predicates, by_seed)
     measured = {m.name: _summary([values[m.name] for values in by_seed]) for m in claim.measurements}
     return row | {
