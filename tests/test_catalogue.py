@@ -46,6 +46,21 @@ def test_measurements_exist_and_predicates_use_only_them(claim: Claim) -> None:
     check_claim(claim)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("loss_at, ", "loss_by, ", r"^T-F1-1: l: unknown measure 'loss_by': expected one of "),
+        ("epoch: 1", "epoch: 1, layer: 2", r"^T-F1-1: l: measure loss_at: got an unexpected keyword argument 'layer'$"),
+        ("l > 0}", "k > 0}", r"^T-F1-1: reproduced uses 'k', which is not among its measurements$"),
+        ("l > 0}", '"l >"}', r"^T-F1-1: reproduced: predicate 'l >' cannot be read: "),
+    ],
+)
+def test_a_claim_that_cannot_be_judged_names_its_place(old: str, new: str, message: str) -> None:
+    (check,) = parse_catalogue(MINIMAL.replace(old, new, 1)).figure("T-F1").checks
+    with pytest.raises(ValueError, match=message):
+        check_claim(check)
+
+
 def test_the_paper_scale_is_the_papers_setting() -> None:
     expected = {
         "linear": ("mnist", 60_000, "softmax", 0.01, 2500),
