@@ -85,7 +85,7 @@ def read_yaml(text: str) -> Any:
         if isinstance(error, yaml.constructor.ConstructorError):
             remedy = ""
         raise ValueError(f"not valid YAML: {error.problem}{place}{remedy}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a character or a date that does not exist
         raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from error
 
 
