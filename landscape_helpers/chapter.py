@@ -94,6 +94,8 @@ class Chapter:
 
     def record_metrics(self) -> Metrics:
         """Hand this page's own measurements to the regression run (:mod:`landscape_helpers.watched`)."""
+        if unwatched := sorted({spec.experiment for spec in self.specs} - set(WATCHED)):
+            raise ValueError(f"experiment {unwatched[0]!r} is not watched: enter it in WATCHED of watched.py")
         metrics = Metrics()
         for spec in self.specs:
             runs = load(spec, self.store)

@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
-
 from . import __version__, _json
 from .catalogue import PROFILES
+from .catalogue.loader import read_yaml
 from .catalogue.model import check_profile
 from .fingerprint import PACKAGE
 from .store import Store
@@ -276,25 +275,15 @@ def _overrides(pairs: Sequence[str]) -> dict[str, Any]:
         if not equals or not name:
             raise ValueError(f"--set expects name=value, got {pair!r}")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+            value = read_yaml(text)
+        except ValueError as error:
             raise ValueError(f"--set {name}: {text!r} is not a YAML value") from error
-        if isinstance(value, str):
-            value = _number(value)
         group, dot, option = name.partition(".")
         if dot:
             changes.setdefault(group, {})[option] = value
         else:
             changes[name] = value
     return changes
-
-
-def _number(text: str) -> float | str:
-    """YAML 1.1 reads 1e-3 as text; nobody who types it means that."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def _seeds(text: str | None) -> tuple[int, ...] | None:

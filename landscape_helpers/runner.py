@@ -17,6 +17,8 @@ from .store import Store, Stored
 if TYPE_CHECKING:
     import xarray
 
+NETWORK = {"data", "n_train", "pool", "model", "model_options"}  # what read_images and build_model take
+
 
 @dataclass(frozen=True)
 class Job:
@@ -72,10 +74,9 @@ def validate(specs: Iterable[RunSpec]) -> None:
         check_seeds(spec.seeds)
         experiment(spec.experiment).validate(spec.parameters)
         p = spec.parameters
-        if "data" not in p:
-            continue  # a closed form
-        names = ("data", "n_train", "n_valid", "classes", "pool", "model", "model_options")
-        wanted[repr([p.get(name) for name in names])] = spec
+        if not p.keys() >= NETWORK:
+            continue  # a closed form, or images and networks of its own
+        wanted[repr([p.get(name) for name in (*sorted(NETWORK), "n_valid", "classes")])] = spec
     for spec in wanted.values():
         _try_data_and_model(spec.parameters)
 
@@ -119,6 +120,11 @@ def compute(
         with full_precision():
             dataset = experiment(job.spec.experiment).run(
                 dict(job.spec.parameters), seed=job.seed, device=device, checkpoint=checkpoint, progress=report
+            )
+        if absent := [name for name in ("status", "wall_time_s") if name not in dataset.attrs]:
+            raise ValueError(
+                f"experiment {job.spec.experiment} says no {absent[0]} in its dataset's attributes: return it through "
+                "with_provenance of experiments/provenance.py, with a status"
             )
         path = store.save(job.spec, job.seed, dataset)
         checkpoint.unlink(missing_ok=True)

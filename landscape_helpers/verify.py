@@ -65,6 +65,8 @@ def _verify(job: Job, found: Stored, store: Store) -> Verification:
     device = str(stored.attrs.get("device", "cpu"))
     module = experiment(job.spec.experiment)
     in_parts = hasattr(module, "beginning")
+    if not in_parts and job.spec.experiment != "gradient_oscillation":
+        return Verification(job, False, f"{module.__name__} names no beginning to repeat; compute it again")
     try:
         validate([job.spec])
         if in_parts:

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from landscape_helpers.catalogue import PROFILES, Claim, forward_macs, load_catalogue, parse_catalogue, run_pflop
-from landscape_helpers.claims.expression import names
-from landscape_helpers.claims.measures import check_arguments
+from landscape_helpers.catalogue.loader import join
+from landscape_helpers.claims import check_claim
 from landscape_helpers.runner import experiment
 
 CATALOGUE = load_catalogue()
@@ -30,7 +30,6 @@ def test_every_figure_and_claim_of_the_paper_is_there() -> None:
         figure = CATALOGUE.figure(f"GO-F{number:02d}")
         assert sum(check.basis != "ours" for check in figure.checks) == count, figure.id
     assert [c for c in CATALOGUE.claims if c.startswith("GO-")] == [f"GO-C{n:02d}" for n in range(1, 8)]
-    assert all("partly" in claim.predicates for claim in CATALOGUE.claims.values())
 
 
 def test_every_figure_of_the_paper_can_be_run_at_three_scales() -> None:
@@ -44,17 +43,22 @@ def test_every_figure_of_the_paper_can_be_run_at_three_scales() -> None:
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda c: c.id)
 def test_measurements_exist_and_predicates_use_only_them(claim: Claim) -> None:
-    for m in claim.measurements:
-        check_arguments(m.measure, m.arguments)
-    measured = {m.name for m in claim.measurements}
-    for predicate in claim.predicates.values():
-        assert names(predicate) <= measured
+    check_claim(claim)
 
 
-def test_checks_measure_the_runs_of_their_figure() -> None:
-    for figure in CATALOGUE.figures.values():
-        for check in figure.checks:
-            assert set(check.runs) <= set(figure.runs), check.id
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("loss_at, ", "loss_by, ", r"^T-F1-1: l: unknown measure 'loss_by': expected one of "),
+        ("epoch: 1", "epoch: 1, layer: 2", r"^T-F1-1: l: measure loss_at: got an unexpected keyword argument 'layer'$"),
+        ("l > 0}", "k > 0}", r"^T-F1-1: reproduced uses 'k', which is not among its measurements$"),
+        ("l > 0}", '"l >"}', r"^T-F1-1: reproduced: predicate 'l >' cannot be read: "),
+    ],
+)
+def test_a_claim_that_cannot_be_judged_names_its_place(old: str, new: str, message: str) -> None:
+    (check,) = parse_catalogue(MINIMAL.replace(old, new, 1)).figure("T-F1").checks
+    with pytest.raises(ValueError, match=message):
+        check_claim(check)
 
 
 def test_the_paper_scale_is_the_papers_setting() -> None:
@@ -83,7 +87,7 @@ def test_claims_rest_on_three_seeds_above_smoke() -> None:
     needed = {m.run for claim in CATALOGUE.claims.values() for m in claim.measurements if not m.optional}
     assert needed >= {"cnn", "vgg16", "resnet18", "resnet34"}
     for run in needed:
-        for profile in ("laptop", "paper"):
+        for profile in CATALOGUE.runs[run].scales.keys() - {"smoke"}:
             assert len(CATALOGUE.spec(run, profile).seeds) >= 3, run
 
 
@@ -120,6 +124,10 @@ class TestSpec:
         assert spec.seeds == (3,)
         assert "steps=50" in spec.note
 
+    def test_null_takes_an_option_of_the_catalogue_out(self) -> None:
+        spec = CATALOGUE.spec("cnn", "smoke", {"model": "mlp", "model_options": {"width": None, "hidden": [16]}})
+        assert spec.parameters["model_options"] == {"hidden": [16]}
+
     def test_an_override_with_the_catalogues_value_changes_nothing(self) -> None:
         plain = CATALOGUE.spec("cnn", "smoke")
         assert CATALOGUE.spec("cnn", "smoke", {"lr": plain.parameters["lr"]}) == plain
@@ -131,6 +139,8 @@ class TestSpec:
             (lambda: CATALOGUE.spec("cnn", "huge"), "unknown profile 'huge': expected one of smoke, laptop, paper"),
             (lambda: CATALOGUE.spec("cnm", "smoke"), "unknown run 'cnm': did you mean cnn"),
             (lambda: CATALOGUE.spec("cnn", "smoke", {"rate": 1}), "unknown parameter 'rate': expected one of data, "),
+            (lambda: CATALOGUE.spec("cnn", "smoke", {"model_options": 4}), "model_options must be keys and values"),
+            (lambda: CATALOGUE.spec("cnn", "smoke", {"model": 3}), "model must be the name of a network, got 3"),
             (lambda: CATALOGUE.spec("svhn-cnn", "smoke"), "svhn-cnn cannot be run at smoke scale: SVHN is not"),
             (lambda: CATALOGUE.runs_of(["GO-F02", "xyz"]), "unknown figure or run 'xyz': see"),
         ],
@@ -198,6 +208,9 @@ class TestCost:
         assert run_pflop(parameters | {"model": "torchvision:alexnet"}) is None
         assert run_pflop(parameters | {"data": "folder:/somewhere"}) is None
 
+    def test_an_experiment_that_is_not_counted_has_no_known_cost(self) -> None:
+        assert run_pflop({"data": "digits", "points": 11}, "one_of_your_own") is None
+
 
 MINIMAL = """
 paper: {key: T, title: Test, authors: [A], year: 2000}
@@ -223,8 +236,10 @@ claims:
     basis: P
     figures: [T-F1]
     statement: s
+    short: s
     measurements: {l: {measure: loss_at, run: r, epoch: 1}}
     reproduced: l > 0
+    partly: l > -1
 """
 
 
@@ -265,6 +280,15 @@ class TestParsing:
             ("claims.T-C1.figures", None, "figures must be a list of names, got None"),
             ("claims.T-C1.reproduced", 1, "reproduced must be text, got 1"),
             ("claims.T-C1.common_steps", 1, "common_steps must be true or false, got 1"),
+            ("claims.T-C1.figures", ..., "T-C1: 'figures' is missing"),
+            ("claims.T-C1.short", ..., "T-C1: 'short' is missing"),
+            ("claims.T-C1.partly", ..., "T-C1: 'partly' is missing"),
+            ("claims.X-C1", {}, "claim 'X-C1' must be named after its paper, T-..."),
+            ("figures.X-F1", {}, "figure 'X-F1' must be named after its paper, T-..."),
+            ("figures.T-F1.runs", [], "T-F1-1: run 'r' is not among the runs of its figure"),
+            ("figures.T-F1.checks.T-F1-1.figures", ["T-F1"], "unknown key 'figures'"),
+            ("figures.T-F1.checks.T-F1-1.measurements.l-1", {}, "a measurement's name must be a word"),
+            ("runs.r.laptop.000 images", None, "unknown key '000 images', .*; text that holds a comma .* in quotes"),
         ],
     )
     def test_mistakes_name_their_place(self, path: str, value: Any, message: str) -> None:
@@ -287,8 +311,38 @@ class TestParsing:
             parse_catalogue("a: [", "test.yaml")
         assert "\n" not in str(caught.value)
 
+    @pytest.mark.parametrize(
+        ("old", "new", "message"),
+        [
+            ("    statement: s", "    statement: s: t", r"mapping values .*, line 24, column 17: .* quotes"),
+            ("    title: t", "\ttitle: t", r"line 14, column 1: .*spaces"),
+            ("  T-F1:", "  on:", r"'on' is read as True and not as a name: put it in quotes, line 13, column 3"),
+        ],
+    )
+    def test_what_yaml_reads_otherwise_is_one_line_with_its_place(self, old: str, new: str, message: str) -> None:
+        with pytest.raises(ValueError, match=f"^test.yaml is not valid YAML: .*{message}") as caught:
+            parse_catalogue(MINIMAL.replace(old, new, 1), "test.yaml")
+        assert "\n" not in str(caught.value) and "<" not in str(caught.value)
+
+    def test_a_number_with_an_exponent_is_a_number(self) -> None:
+        catalogue = parse_catalogue(MINIMAL.replace("steps: 5", "steps: 1e-3"))
+        assert catalogue.runs["r"].scales["laptop"].parameters["steps"] == 0.001
+
+    def test_a_claim_is_not_called_as_a_check(self) -> None:
+        with pytest.raises(ValueError, match=r"^test.yaml: 'T-F1-1' names two things"):
+            parse_catalogue(MINIMAL.replace("  T-C1:", "  T-F1-1:"), "test.yaml")
+
+    def test_files_that_share_a_name_are_both_named(self) -> None:
+        part = parse_catalogue(MINIMAL.replace("{e: {", "{walk: {"))
+        with pytest.raises(ValueError, match=r"^b.yaml: 'T' stands in a.yaml too"):
+            join({"a.yaml": part, "b.yaml": part})
+
+    def test_an_experiment_without_its_module_is_named(self) -> None:
+        with pytest.raises(ValueError, match=r"^a.yaml: run r: experiment 'e' has no module experiments/e.py$"):
+            join({"a.yaml": parse_catalogue(MINIMAL)})
+
     def test_a_name_that_stands_twice_is_refused(self) -> None:
         check = MINIMAL[MINIMAL.index("      T-F1-1:") : MINIMAL.index("claims:")]
-        with pytest.raises(ValueError, match=r"^test.yaml .*: 'T-F1-1' stands twice in .*line 20") as caught:
+        with pytest.raises(ValueError, match=r"^test.yaml .*: 'T-F1-1' stands twice, line 20, column 7$") as caught:
             parse_catalogue(MINIMAL.replace(check, check + check), "test.yaml")
         assert "\n" not in str(caught.value)

@@ -31,6 +31,12 @@ def test_the_runs_of_a_paper_at_a_profile_with_the_seeds_given(asked):
     assert {spec.seeds for spec in asked} == {(3, 5)} and "cnn" in {spec.run for spec in asked}
 
 
+def test_an_experiment_that_is_not_watched_is_named(asked, monkeypatch):
+    monkeypatch.delitem(chapter_module.WATCHED, "gradient_oscillation")
+    with pytest.raises(ValueError, match=r"^experiment 'gradient_oscillation' is not watched: enter it in WATCHED"):
+        Chapter("GO").record_metrics()
+
+
 @pytest.mark.parametrize("form", ["folder:{}", "{}", "path", "relative"])
 def test_every_folder_that_can_be_loaded_can_be_asked_for(asked, pets, form, monkeypatch):
     monkeypatch.chdir(pets.parent)

@@ -14,7 +14,7 @@ from synthetic_run import make_run, oscillation
 
 from landscape_helpers import _json, store
 from landscape_helpers.catalogue import load_catalogue
-from landscape_helpers.claims import VERDICTS, judge, ledger
+from landscape_helpers.claims import MEASURES, VERDICTS, judge, ledger
 from landscape_helpers.store import Store
 
 
@@ -177,6 +177,17 @@ class TestLedger:
         found = row(shelf, "GO-F04-7")
         assert found["verdict"] == "not run"
         assert "the sharpness was not measured" in found["reason"]
+
+    def test_an_argument_that_its_measure_refuses_names_the_claim(
+        self, shelf: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: Any, **__: Any) -> float:
+            raise ValueError("of must be 'first' or 'last', got 'frist'")
+
+        put(shelf, "cnn", "laptop", turning(1500, 10, -1))
+        monkeypatch.setitem(MEASURES, "transition_epoch", refuse)
+        with pytest.raises(ValueError, match=r"^GO-\S+: of must be 'first' or 'last', got 'frist'$"):
+            ledger(store=shelf)
 
     def test_unknown_profiles_and_papers_are_errors(self, shelf: Store) -> None:
         with pytest.raises(ValueError, match="unknown profile 'big'"):

@@ -288,6 +288,16 @@ class TestVerify:
         assert main(["verify", "cnn", "--out", str(stale.parent)]) == 0
         assert "0 stale, 0 verified" in capsys.readouterr().out
 
+    def test_an_experiment_without_a_beginning_is_computed_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        job = runner.Job(load_catalogue().spec("quadratic-bowl", "smoke"), 0)
+        shelf = Store(tmp_path, search=[])
+        path = runner.compute(job, shelf)
+        monkeypatch.delattr(runner.experiment("quadratic_bowl"), "beginning")
+        found = verify._verify(job, Stored(path, stale=True), shelf)
+        assert not found.identical and "quadratic_bowl names no beginning to repeat; compute it again" in found.message
+
     def test_what_rounding_explains_is_said_and_accepted(self, stale: Path, capsys: pytest.CaptureFixture[str]) -> None:
         dataset = Stored(stale, stale=True).load()
         dataset["loss"][1] *= 1 + 2e-7

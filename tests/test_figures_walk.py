@@ -87,6 +87,12 @@ def test_papers_are_a_table() -> None:
         paper_of("WALK-F99")
 
 
+def test_a_figure_of_the_catalogue_that_nothing_draws_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(PAPERS, "WALK")
+    with pytest.raises(ValueError, match=r"^nothing draws figure 'WALK-F01' of the catalogue: enter it in figures/"):
+        paper_of("WALK-F01")
+
+
 @pytest.mark.parametrize("figure_id", ["WALK-F02", "WALK-T02"])
 def test_both_themes_are_laid_out_alike_and_differ(figure_id: str) -> None:
     assert_both_themes_are_laid_out_alike_and_differ(figure_id, runs_of(figure_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -75,6 +76,25 @@ def test_a_result_is_computed_once_and_again_where_asked_or_stale(
     assert computed[1]["progress"] is None and computed[1]["device"] == "cpu"
     newer_code(monkeypatch)
     assert runner.compute(job, shelf, "meta") != path and len(computed) == 3 and computed[2]["device"] == "meta"
+
+
+def test_a_dataset_that_does_not_say_how_it_ended_is_not_stored(
+    shelf: Store, computed: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(RUN.attrs, "status")
+    with pytest.raises(ValueError, match=r"^experiment gradient_oscillation says no status in its .* with_provenance"):
+        runner.compute(Job(spec(), 4), shelf)
+    assert shelf.find(spec(), 4) is None
+
+
+def test_images_and_networks_are_tried_only_where_all_that_names_them_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Any] = []
+    monkeypatch.setattr(runner, "experiment", lambda name: SimpleNamespace(validate=lambda p: p))
+    monkeypatch.setattr(runner, "_try_data_and_model", tried.append)
+    whole = spec()
+    own = replace(whole, parameters={k: v for k, v in whole.parameters.items() if k != "pool"})
+    runner.validate([whole, own])
+    assert tried == [whole.parameters]
 
 
 def test_how_a_stored_run_ended(shelf: Store) -> None:

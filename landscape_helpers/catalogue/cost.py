@@ -39,15 +39,16 @@ TORCHVISION = {
 VGG = {"vgg11": (1, 1, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3)}
 CIFAR_RESNET = {f"resnet{depth}": (depth - 2) // 6 for depth in (8, 14, 20, 32, 56, 110)}
 RESNET = {"resnet10": (1, 1, 1, 1), "resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
+COUNTED = ("gradient_oscillation", *LANDSCAPE, *SINGULARITY, *WALK)
 Shape = tuple[int, int, int]
 
 
 def run_pflop(parameters: Mapping[str, Any], experiment: str = "gradient_oscillation") -> float | None:
     """10^15 floating-point operations of one seed of an experiment.
 
-    None where the network or the data set is not one of ours, so that nothing is known.
+    None where the experiment is not counted here, or its network or data set is not listed.
     """
-    if parameters.get("data") not in DATA_SIZES:
+    if experiment not in COUNTED or parameters.get("data") not in DATA_SIZES:
         return None
     (channels, height, width), classes, available = DATA_SIZES[parameters["data"]]
     shape = (channels, height // parameters["pool"], width // parameters["pool"])

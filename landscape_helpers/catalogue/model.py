@@ -169,11 +169,12 @@ class Catalogue:
 
         Args:
             overrides: parameters that replace the catalogue's. ``model_options`` is merged, so that one option can be
-                changed alone.
+                changed alone, and one that is None is left out.
             seeds: instead of the catalogue's.
 
         Raises:
-            ValueError: an unknown run, profile or parameter, or a scale the run does not have.
+            ValueError: an unknown run, profile or parameter, a scale the run does not have, or a ``model`` or
+                ``model_options`` of the wrong kind.
         """
         found = _lookup(self.runs, run, "run")
         check_profile(profile)
@@ -184,8 +185,15 @@ class Catalogue:
         unknown = sorted(set(changes) - set(scale.parameters))
         if unknown:
             raise ValueError(f"unknown parameter {unknown[0]!r}: expected one of {', '.join(scale.parameters)}")
-        if isinstance(changes.get("model_options"), Mapping):
-            changes["model_options"] = {**scale.parameters["model_options"], **changes["model_options"]}
+        if "model" in changes and not isinstance(changes["model"], str):
+            raise ValueError(f"model must be the name of a network, got {changes['model']!r}")
+        if "model_options" in changes:
+            if not isinstance(changes["model_options"], Mapping):
+                raise ValueError(
+                    f"model_options must be keys and values, such as {{width: 8}}, got {changes['model_options']!r}"
+                )
+            options = {**scale.parameters["model_options"], **changes["model_options"]}
+            changes["model_options"] = {name: value for name, value in options.items() if value is not None}
         parameters = {**scale.parameters, **changes}
         changed = tuple(k for k in changes if parameters[k] != scale.parameters[k])
         chosen = scale.seeds if seeds is None else tuple(seeds)

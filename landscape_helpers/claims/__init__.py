@@ -1,5 +1,6 @@
 """From stored runs to verdicts: measures, a predicate language, and the ledger."""
 
+from .check import check_claim
 from .expression import Outcome, evaluate
 from .ledger import VERDICTS, judge, ledger
 from .measures import MEASURES, check_arguments, measure
@@ -15,6 +16,7 @@ __all__ = [
     "Phases",
     "Record",
     "check_arguments",
+    "check_claim",
     "evaluate",
     "judge",
     "ledger",

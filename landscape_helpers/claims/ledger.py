@@ -18,6 +18,7 @@ from ..catalogue import PROFILES, Catalogue, Claim, Measurement, RunSpec, load_c
 from ..catalogue.model import check_profile
 from ..catalogue.naming import in_words, listed
 from ..store import Store, Stored
+from .check import check_claim
 from .expression import Outcome, evaluate
 from .measures import measure
 from .record import NotRecorded, Record
@@ -43,7 +44,7 @@ def ledger(profile: str | None = None, paper: str | None = None, store: Store | 
         numbers are NaN.
 
     Raises:
-        ValueError: an unknown profile or paper.
+        ValueError: an unknown profile or paper; a claim that cannot be judged, before any is.
     """
     catalogue = load_catalogue()
     if profile is not None:
@@ -53,6 +54,8 @@ def ledger(profile: str | None = None, paper: str | None = None, store: Store | 
     shelf = _Shelf(catalogue, store or Store())
     checks = [check for figure in catalogue.figures.values() for check in figure.checks]
     chosen = [c for c in (*checks, *catalogue.claims.values()) if paper in (None, c.paper)]
+    for claim in chosen:
+        check_claim(claim)
     return [_row(claim, profile, shelf) for claim in chosen]
 
 
@@ -134,6 +137,8 @@ def _row(claim: Claim, profile: str | None, shelf: _Shelf) -> Row:
         by_seed = [_measure(claim, chosen, seed, shelf) for seed in seeds]
     except NotRecorded as error:
         return row | _told([str(error), *_remarks(claim, chosen, [], used, absent, shelf)])
+    except ValueError as error:
+        raise ValueError(f"{claim.id}: {error}") from error
     verdict, outcomes = judge(claim.predicates, by_seed)
     measured = {m.name: _summary([values[m.name] for values in by_seed]) for m in claim.measurements}
     return row | {

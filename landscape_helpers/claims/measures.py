@@ -8,20 +8,15 @@ exist, such as the epoch of a turn that never comes, is NaN, and no predicate is
 
 from __future__ import annotations
 
-from . import (  # noqa: F401  (importing a module enters its measures in the table)
-    bowl_measures,
-    class_measures,
-    edge_measures,
-    flow_measures,
-    layer_measures,
-    line_measures,
-    mining_measures,
-    plane_measures,
-    run_measures,
-    spectrum_measures,
-    valley_measures,
-    walk_measures,
-)
+import pkgutil
+from importlib import import_module
+from pathlib import Path
+
 from .registry import MEASURES, check_arguments, measure
 
 __all__ = ["MEASURES", "check_arguments", "measure"]
+
+# Importing a module enters its measures in the table.
+for _module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+    if _module.name.endswith("_measures"):
+        import_module(f"{__package__}.{_module.name}")

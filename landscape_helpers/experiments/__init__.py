@@ -16,5 +16,11 @@ Its arguments mean the same everywhere, and its own docstring says what they mea
   once the result is stored, and nothing is lost whenever the process is killed.
 - ``progress``: called as a run goes on, with (done, in all, loss).
 
-The dataset holds what was measured, by names and with units; its attributes say how it was made.
+The dataset holds what was measured, by names and with units; its attributes say how it was made, as
+:mod:`.provenance` writes them, and their ``status`` is "completed" or how it ended. A parameter ``steps`` is the number
+of a descent's updates, recorded along a dimension ``step``.
+
+After a change of the code ``verify`` repeats ``beginning(parameters)``, the parameters of a cheap part of a run, and
+``REPEATS`` says how closely its variables must come out again. Only :mod:`.gradient_oscillation`, of which it repeats
+the first steps, has neither.
 """

@@ -1,4 +1,4 @@
-"""Which module draws which figure: a table by paper, so that a further paper is a further line."""
+"""Which modules draw the figures of a paper and tell what they show: a further paper is a further entry."""
 
 from __future__ import annotations
 
@@ -8,32 +8,51 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from . import edge_figures, gradient_oscillation, mining_landscape, walk_figures
+from ..catalogue import load_catalogue
+from . import (
+    edge_figures,
+    edge_words,
+    gradient_oscillation,
+    gradient_oscillation_words,
+    mining_landscape,
+    mining_words,
+    walk_figures,
+    walk_words,
+)
+from .findings import Findings
 from .selection import Runs, check_figure
 
 
 @dataclass(frozen=True)
 class Drawings:
-    """How the figures of one paper are drawn.
+    """How the figures of one paper are drawn and told.
 
     Attributes:
         figures: their ids.
         draw: ``(figure_id, runs, theme, scale_note, **options)`` to a figure.
+        findings: ``(figure_id, runs)`` to what the figure shows, as sentences.
         compares: whether a figure puts several runs side by side, and so draws those that there are.
+        alt_text: ``(figure_id, runs)`` to a description that says more than the findings in a row.
     """
 
     figures: Collection[str]
     draw: Callable[..., Figure]
-    compares: Callable[[str], bool]
+    findings: Callable[[str, Runs], Findings]
+    compares: Callable[[str], bool] = lambda _: True
+    alt_text: Callable[[str, Runs], str] | None = None
 
 
 PAPERS: dict[str, Drawings] = {
     "GO": Drawings(
-        gradient_oscillation.PLANS, gradient_oscillation.draw, lambda id: gradient_oscillation.plan_of(id).comparing
+        gradient_oscillation.PLANS,
+        gradient_oscillation.draw,
+        gradient_oscillation_words.findings,
+        lambda figure_id: gradient_oscillation.plan_of(figure_id).comparing,
+        gradient_oscillation_words.alt_text,
     ),
-    "MINE": Drawings(mining_landscape.LAYOUTS, mining_landscape.draw, lambda _: True),
-    "WALK": Drawings(walk_figures.LAYOUTS, walk_figures.draw, lambda _: True),
-    "SING": Drawings(edge_figures.LAYOUTS, edge_figures.draw, lambda _: True),
+    "MINE": Drawings(mining_landscape.LAYOUTS, mining_landscape.draw, mining_words.findings),
+    "WALK": Drawings(walk_figures.LAYOUTS, walk_figures.draw, walk_words.findings),
+    "SING": Drawings(edge_figures.LAYOUTS, edge_figures.draw, edge_words.findings),
 }
 
 
@@ -68,7 +87,10 @@ def paper_of(figure_id: str) -> str:
     """The key of the paper that a figure is of, ``"MINE"``.
 
     Raises:
-        ValueError: an unknown figure; names those there are.
+        ValueError: an unknown figure, or one that no module draws; names those there are.
     """
-    check_figure(figure_id, [name for paper in PAPERS.values() for name in paper.figures])
-    return next(key for key, paper in PAPERS.items() if figure_id in paper.figures)
+    drawn = {name: key for key, paper in PAPERS.items() for name in paper.figures}
+    if figure_id not in drawn and figure_id in load_catalogue().figures:
+        raise ValueError(f"nothing draws figure {figure_id!r} of the catalogue: enter it in figures/papers.py")
+    check_figure(figure_id, drawn)
+    return drawn[figure_id]

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import edge_table, edge_words, gradient_oscillation_words, mining_words, walk_words
+from . import edge_table
 from .findings import Findings
 from .numbers_in_words import spread
-from .papers import paper_of
+from .papers import PAPERS, paper_of
 from .selection import Runs
 from .walk_tables import html_table
 
 __all__ = ["alt_text", "data_table", "findings", "spread"]
 
-FINDINGS: dict[str, Callable[[str, Runs], Findings]] = {
-    "GO": gradient_oscillation_words.findings,
-    "MINE": mining_words.findings,
-    "WALK": walk_words.findings,
-    "SING": edge_words.findings,
-}
-# A description that says more than the findings in a row, and figures that are tables of numbers.
-DESCRIPTIONS: dict[str, Callable[[str, Runs], str]] = {"GO": gradient_oscillation_words.alt_text}
+# Figures that are tables of numbers.
 TABLES: dict[str, Callable[[str, Runs], str]] = {
     **dict.fromkeys(("WALK-T01", "WALK-T02"), html_table),
     edge_table.FIGURE: edge_table.html_table,
@@ -36,15 +29,13 @@ def alt_text(figure_id: str, runs: Runs) -> str:
     Raises:
         ValueError: as :func:`~landscape_helpers.figures.draw`.
     """
-    paper = paper_of(figure_id)
-    if paper in DESCRIPTIONS:
-        return DESCRIPTIONS[paper](figure_id, runs)
-    return str(FINDINGS[paper](figure_id, runs))
+    paper = PAPERS[paper_of(figure_id)]
+    return str(paper.findings(figure_id, runs)) if paper.alt_text is None else paper.alt_text(figure_id, runs)
 
 
 def findings(figure_id: str, runs: Runs) -> Findings:
     """Sentences with the numbers that the figure shows: medians over seeds, and ranges where seeds differ."""
-    return FINDINGS[paper_of(figure_id)](figure_id, runs)
+    return PAPERS[paper_of(figure_id)].findings(figure_id, runs)
 
 
 def data_table(figure_id: str, runs: Runs) -> str:
