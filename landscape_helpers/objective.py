@@ -82,7 +82,7 @@ class Objective:
             ``reduction="mean"`` divide by something else, and the value would depend on ``batch_size``: that is refused
             where the first and the last micro-batch show it. ``torch.nn.functional.cross_entropy`` as a callable leaves
             out labels of -100. A regulariser belongs in the model's outputs: one that a callable computes from the
-            caller's ``model.parameters()`` is a constant here, for the objective moves its own copy of them.
+            caller's ``model.parameters()`` is refused, for the objective moves its own copy of them.
         batch_size: images a pass; None takes all n at once. The order is fixed, and a short last micro-batch
             counts for what it holds, so without BatchNorm, and with a loss that is a plain average over samples, it
             changes only memory, speed and rounding.
@@ -158,7 +158,9 @@ class Objective:
         self._versions = version(x), version(y)
         if len(self._batches[-1][0]) == 1:
             check_single(self.model, self._batches[-1][0], self.n, self.batch_size)
-        self.loss_function = check_evaluation(self.model, loss_function, self._batches, y, isinstance(loss, str))
+        self.loss_function = check_evaluation(
+            self.model, model, loss_function, self._batches, y, isinstance(loss, str)
+        )
         x, y = self._batches[0]
         self.padding = padding_rows(self.model, self.weights, lambda: self.loss_function(self.model(x), y))
 

@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import parametrizations
 from torch.nn.utils.parametrize import ParametrizationList
 
+from .autograd_nodes import nodes_of
 from .objective_checks.wording import COMPLEX_OF_REAL, MISALIGNED
 
 # How torch says it, with the operation's name where it gives one.
@@ -133,16 +134,10 @@ def _check_graph(value: torch.Tensor) -> None:
     Where PyTorch differentiates such a function a second time, it raises only if it comes across the function. Asked
     for derivatives by given weights it goes round it, and takes for zero what is behind it.
     """
-    seen, waiting = set(), [value.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
+    for node in nodes_of(value):
         backward = getattr(getattr(node, "_forward_cls", None), "backward", None)
         if getattr(backward, "__code__", None) is _ONCE_CODE:
             raise RuntimeError(f"{node.name()} is marked {_ONCE}")
-        waiting += [before for before, _ in node.next_functions]
 
 
 def _told(message: str) -> str | None:

@@ -211,6 +211,15 @@ def test_averages_are_taken_and_do_not_depend_on_the_micro_batches(loss, batch_s
     assert objective.loss(objective.theta) == pytest.approx(expected, rel=tolerance, abs=tolerance)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_loss_in_double_precision_of_single_outputs_is_compared_as_single(seed):
+    torch.manual_seed(seed)
+    x, y = torch.randn(41, 1), torch.randint(0, 3, (41,))
+    loss = lambda outputs, targets: F.cross_entropy(outputs, targets).double()  # noqa: E731
+    objective = Objective(nn.Linear(1, 3), x, y, loss, batch_size=16)
+    assert objective.loss(objective.theta) == pytest.approx(Objective(objective.model, x, y).loss(objective.theta))
+
+
 def test_batchnorm_is_no_fault_of_the_loss():
     model = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3)).double()
     x, y = data()
@@ -279,6 +288,26 @@ def test_images_of_bytes_are_told_how_to_become_numbers():
     x, y = data()
     with pytest.raises(ValueError, match=r"of torch\.uint8 .*: bytes stay bytes: give numbers, such as"):
         Objective(net(), (255 * x.abs()).to(torch.uint8), y)
+
+
+def test_a_model_that_differentiates_by_its_inputs_is_told_how():
+    class Slope(nn.Module):
+        def __init__(self, recorded):
+            super().__init__()
+            self.inner, self.recorded = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1)), recorded
+
+        def forward(self, x):
+            with torch.set_grad_enabled(self.recorded or torch.is_grad_enabled()):
+                x = x.detach().requires_grad_()
+                return torch.autograd.grad(self.inner(x).sum(), x, create_graph=True)[0][:, :1]
+
+    x, y = torch.randn(10, 2), torch.randn(10, 1)
+    with pytest.raises(ValueError, match=r"inside torch.enable_grad\(\), from x = x.detach\(\).requires_grad_\(\) on"):
+        Objective(Slope(False), x, y, "mse")
+    objective = Objective(Slope(True), x, y, "mse", dtype=torch.float64)
+    theta, direction = objective.theta, torch.randn(objective.parameters, dtype=torch.float64)
+    change = objective.loss(theta + 1e-5 * direction) - objective.loss(theta - 1e-5 * direction)
+    assert change / 2e-5 == pytest.approx(float(objective.gradient(theta) @ direction), rel=1e-6)
 
 
 def test_inputs_and_targets_with_a_gradient_get_none():

@@ -62,25 +62,36 @@ def check_average(model: nn.Module, loss: LossFunction, batches: Batches) -> Non
     together: list[Callable[[], Any]] = [lambda: _joined([outputs for outputs, _ in parts])]
     if not _normalises_batches(model):
         together.append(lambda: model(torch.cat([x for x, _ in ends])))
-    _compare(loss, parts, together, "two micro-batches")
+    eps = coarsest(model, value_of(loss, *parts[0]))
+    _compare(loss, parts, together, "two micro-batches", eps)
 
     with warnings.catch_warnings():  # of broadcasting, where a loss drops axes of length one
         warnings.simplefilter("ignore")
-        _compare_singles(loss, parts)
+        _compare_singles(loss, parts, eps)
 
 
-def _compare_singles(loss: LossFunction, parts: Sequence[tuple[Any, torch.Tensor]]) -> None:
+def coarsest(model: nn.Module, value: torch.Tensor) -> float:
+    """The rounding unit of a loss: its own, or that of the model whose outputs it sums in a finer dtype."""
+    dtypes = {value.dtype, *(p.dtype for p in model.parameters() if p.is_floating_point())}
+    return max(torch.finfo(dtype).eps for dtype in dtypes)
+
+
+def _compare_singles(loss: LossFunction, parts: Sequence[tuple[Any, torch.Tensor]], eps: float) -> None:
     try:
         singles = [
             (_row(outputs, i, len(y)), y[i : i + 1]) for outputs, y in parts for i in range(min(SINGLE, len(y)))
         ]
-        _compare(loss, singles, [lambda: _joined([row for row, _ in singles])], f"{len(singles)} single samples")
+        _compare(loss, singles, [lambda: _joined([row for row, _ in singles])], f"{len(singles)} single samples", eps)
     except (EvaluationError, TypeError):
         return  # outputs that are not one row a sample, or a loss that needs several: single samples tell nothing
 
 
 def _compare(
-    loss: LossFunction, parts: Sequence[tuple[Any, torch.Tensor]], together: Sequence[Callable[[], Any]], what: str
+    loss: LossFunction,
+    parts: Sequence[tuple[Any, torch.Tensor]],
+    together: Sequence[Callable[[], Any]],
+    what: str,
+    eps: float,
 ) -> None:
     """Raise unless the loss on the parts (outputs, y) together, in one of the ways to join them, is their mean."""
     values = [value_of(loss, outputs, y) for outputs, y in parts]
@@ -94,7 +105,7 @@ def _compare(
         except Exception:
             continue  # this way of joining tells nothing
         # Signed terms cancel and sums round: only what is far beyond rounding counts.
-        tolerance = torch.finfo(values[0].dtype).eps ** 0.5 * max(largest, abs(value))
+        tolerance = eps**0.5 * max(largest, abs(value))
         if abs(value - mean) <= tolerance or not abs(value) < float("inf"):
             return
         whole = value
@@ -103,7 +114,7 @@ def _compare(
             f"the loss is no plain average over samples: its weighted mean over {what} is {mean:.6g}, but on all "
             f"{sum(counts)} samples together it is {whole:.6g}, so that its value would depend on batch_size: pass "
             "batch_size=None, or a loss that averages (reduction='mean' without class weights, or reduction='sum' "
-            "divided by len(targets))"
+            "divided by len(targets) times a constant, such as the share of labels that count)"
         )
 
 

@@ -49,6 +49,11 @@ def outputs_of(model: nn.Module, x: torch.Tensor) -> Any:
 def _remedy(said: str, x: torch.Tensor) -> str:
     if MISALIGNED in said:
         return f"take {COMPLEX_OF_REAL} for torch.view_as_complex(parameter)"
+    if "does not require grad" in said:
+        return (
+            "losses are evaluated without recording gradients: what the forward pass differentiates by, it computes "
+            "inside torch.enable_grad(), from x = x.detach().requires_grad_() on"
+        )
     if x.dtype == torch.uint8:
         return "bytes stay bytes: give numbers, such as x.float() / 255, or take load_data(...).standardised()"
     return "give x the shape and dtype that its forward pass takes"

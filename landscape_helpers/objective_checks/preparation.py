@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from ..twice_differentiable import replace_weight_norm
 from .arguments import LossFunction
@@ -21,7 +22,9 @@ def prepared_model(model: nn.Module, batchnorm: str, device: torch.device, dtype
     # As Module.to, which makes complex tensors real and so another function of the model.
     own._apply(lambda t: t.to(device, _partner(dtype, t)))
     replace_weight_norm(own)
+    check_orthogonal(own)
     make_exact(own)
+    keep_from_cudnn(own)
     own.eval()
     if batchnorm == "frozen":
         return own
@@ -53,6 +56,22 @@ def check_real(model: nn.Module) -> None:
             )
 
 
+def check_orthogonal(model: nn.Module) -> None:
+    """Refuse orthogonal weights made of Householder reflections, whose signs torch reads by truncating parameters.
+
+    Each sign is a parameter at 1 or -1 that has no gradient: a step of any length turns it into 0, and the loss jumps.
+
+    Raises:
+        ValueError: there are such weights.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, parametrizations._Orthogonal) and module.orthogonal_map.name == "householder":
+            raise ValueError(
+                f"{name} is orthogonal by Householder reflections, whose signs are parameters at which the loss jumps: "
+                "pass orthogonal_map='matrix_exp' or 'cayley' to torch.nn.utils.parametrizations.orthogonal"
+            )
+
+
 def make_exact(model: nn.Module) -> None:
     """Let embeddings have the gradient of the loss, whatever they have in its place to train with.
 
@@ -67,6 +86,26 @@ def make_exact(model: nn.Module) -> None:
                     "weights: the loss is then no function of theta with this gradient; pass max_norm=None"
                 )
             module.scale_grad_by_freq = module.sparse = False
+
+
+def keep_from_cudnn(model: nn.Module) -> None:
+    """Have recurrent layers computed by PyTorch's own kernels.
+
+    Those of cuDNN have no gradient in evaluation mode, and no second derivative in any.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.RNNBase) and _leave_cudnn not in module._forward_pre_hooks.values():
+            module.register_forward_pre_hook(_leave_cudnn)
+            module.register_forward_hook(_return_to_cudnn, always_call=True)
+
+
+def _leave_cudnn(module: nn.Module, inputs: object) -> None:
+    module._cudnn_before = torch.backends.cudnn.enabled  # type: ignore[assignment]
+    torch.backends.cudnn.enabled = False
+
+
+def _return_to_cudnn(module: nn.Module, inputs: object, outputs: object) -> None:
+    torch.backends.cudnn.enabled = bool(module._cudnn_before)
 
 
 def prepared_data(
