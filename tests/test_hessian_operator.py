@@ -373,3 +373,21 @@ def test_bad_points_and_budgets_are_refused():
         HessianAt(objective, objective.theta[:-1])
     with pytest.raises(ValueError, match="memory must be a number of bytes, 0 or more, got -1"):
         HessianAt(objective, objective.theta, memory=-1)
+
+
+def test_a_model_that_differentiates_by_torch_func_holds_no_graph():
+    class Slope(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Sequential(nn.Linear(1, 6), nn.Tanh(), nn.Linear(6, 1))
+
+        def forward(self, x):
+            return torch.func.vmap(torch.func.jacrev(self.inner))(x)[..., 0] + self.inner(x)
+
+    torch.manual_seed(GENERATOR_SEED)
+    objective = Objective(Slope(), torch.randn(9, 1), torch.randn(9, 1), "mse", batch_size=4, dtype=torch.float64)
+    theta, v, step = objective.theta, torch.randn(objective.parameters, 3, dtype=torch.float64), 1e-5
+    columns = [objective.gradient(theta + step * w) - objective.gradient(theta - step * w) for w in v.T]
+    with HessianAt(objective, theta) as hessian:
+        torch.testing.assert_close(hessian.product(v), torch.stack(columns, 1) / (2 * step), rtol=1e-6, atol=1e-8)
+        assert hessian.held == 0

@@ -2,6 +2,7 @@ r"""Hessian-vector products by differentiating a gradient graph that stays in me
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 
@@ -10,6 +11,8 @@ import torch
 from ..objective import Objective
 from ..twice_differentiable import SecondDerivatives, TwiceDifferentiable, first_gradient
 
+# How torch.func says that inside of it nothing can be told of what a graph saves.
+HOOKLESS = "don't yet support saved tensor hooks"
 # Where the system does not say what is free.
 UNKNOWN_FREE_BYTES = 2 * 2**30
 
@@ -48,7 +51,7 @@ class GradientGraphs:
                 keep = self.held + graph.bytes <= self.memory
                 if index == len(self._graphs):
                     self._graphs.append(graph if keep else None)
-                    self.held += graph.bytes if keep else 0
+                    self.held += int(graph.bytes) if keep else 0
             graph.add_products(rows, result)
         return result
 
@@ -64,7 +67,7 @@ class GradientGraphs:
 
 
 class _Graph:
-    """One micro-batch's gradient with its graph, and the bytes that graph holds on to."""
+    """One micro-batch's gradient with its graph, and the bytes that graph holds on to; infinite where nothing tells."""
 
     def __init__(self, objective: Objective, share: float, x: torch.Tensor, y: torch.Tensor) -> None:
         self.objective = objective
@@ -78,11 +81,20 @@ class _Graph:
             # Detached: a tensor that its own graph node saves would otherwise keep itself alive.
             return tensor.detach()
 
-        hooks = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
-        with TwiceDifferentiable(), torch.enable_grad(), hooks:
+        def gradient_of() -> tuple[torch.Tensor, ...]:
             value = share * objective.loss_function(objective.model(x), y)
-            gradient = first_gradient(value, objective.weights, allow_unused=True)
-        self.bytes = sum(saved.values())
+            return first_gradient(value, objective.weights, allow_unused=True)
+
+        with TwiceDifferentiable(), torch.enable_grad():
+            try:
+                with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+                    gradient = gradient_of()
+                self.bytes: float = sum(saved.values())
+            except RuntimeError as error:
+                if HOOKLESS not in str(error):
+                    raise
+                gradient = gradient_of()
+                self.bytes = math.inf
         # A piece that does not depend on theta, or not at all smoothly, has no curvature.
         self.curved = [i for i, piece in enumerate(gradient) if piece is not None and piece.requires_grad]
         self.gradient = [gradient[i] for i in self.curved]

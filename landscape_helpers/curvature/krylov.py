@@ -11,6 +11,8 @@ import torch
 from .long_vectors import inner, norm
 
 FLOOR = 1e-3
+# Vectors for which there is room at first; one eigenpair followed along a trajectory takes three or four.
+ROOM = 8
 
 
 class OverflowedCurvature(ValueError):
@@ -80,7 +82,7 @@ class KrylovSpace:
         self.beta = 0.0
         self.restarts = 0
         self._next = start
-        self._basis = torch.empty(min(self.rows, 32), len(start), dtype=start.dtype, device=start.device)
+        self._basis = torch.empty(min(self.rows, ROOM), len(start), dtype=start.dtype, device=start.device)
         self._T = np.zeros((self.rows + 1, self.rows + 1))
         self._settled: dict[str, np.ndarray] = {}
 
@@ -114,7 +116,7 @@ class KrylovSpace:
         if m:
             self._prepare_next()
         if m == len(self._basis):
-            self._basis = torch.cat([self._basis, torch.empty_like(self._basis)])
+            self._grow()
         self._basis[m] = self._next
         w = self.product(self._next)
         check_product(w)
@@ -152,6 +154,12 @@ class KrylovSpace:
         """Ritz vectors (P, k) by their places among ``values``."""
         chosen = torch.as_tensor(self.coefficients[:, order].T.copy(), dtype=self._basis.dtype)
         return (chosen.to(self._basis.device) @ self.basis).T
+
+    def _grow(self) -> None:
+        """Make room for half as many vectors again."""
+        held = self._basis
+        self._basis = held.new_empty(min(self.rows, len(held) + len(held) // 2 + 1), held.shape[1])
+        self._basis[: len(held)] = held
 
     def _prepare_next(self) -> None:
         if self.exhausted:
