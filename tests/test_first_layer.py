@@ -174,3 +174,11 @@ def test_a_tight_tolerance_and_a_given_start_go_the_plain_way():
     started = top_eigenpairs(objective, objective.theta, 4, start=start)
     assert exact.cheap_products == started.cheap_products == 0
     np.testing.assert_allclose(exact.values, top_eigenpairs(objective, objective.theta, 4).values, rtol=1e-5)
+
+
+def test_scaled_pairs_come_from_full_products():
+    objective = objective_of(*data(), nn.ReLU)
+    plain = top_eigenpairs(objective, objective.theta, 5)
+    scaled = top_eigenpairs(objective, objective.theta, 5, scale=torch.full_like(objective.theta, 4.0))
+    assert plain.cheap_products > 0 == scaled.cheap_products
+    np.testing.assert_allclose(scaled.values, 4 * plain.values, rtol=1e-5)

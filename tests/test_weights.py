@@ -9,7 +9,7 @@ from torch.nn.utils import parametrizations
 
 from landscape_helpers.curvature import top_eigenpairs
 from landscape_helpers.objective import Objective
-from landscape_helpers.weights import load_theta, state_dict_of, theta_of
+from landscape_helpers.weights import adam_scale, load_theta, state_dict_of, theta_of
 
 
 class Tied(nn.Module):
@@ -342,3 +342,47 @@ def test_another_frozen_part_is_another_function():
             getattr(other[0], name).view(-1)[0] += change
         with pytest.raises(ValueError, match=rf"'0.{name}' does not train.*make the objective of the model"):
             theta_of(objective, other)
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
+@pytest.mark.parametrize("amsgrad", [False, True])
+@pytest.mark.parametrize("make", ["batchnorm", "tied"])
+def test_adams_scale_is_that_of_three_steps_by_hand(kind, amsgrad, make):
+    model = made(make, 0)
+    objective = objective_of(model)
+    # In another order than theta's, and with two epsilons.
+    first, *others = reversed(list(model.parameters()))
+    groups = [{"params": [first], "eps": 1e-2}] + ([{"params": others}] if others else [])
+    optimiser = kind(groups, lr=0.05, betas=(0.8, 0.95), eps=1e-3, amsgrad=amsgrad)
+    eps = torch.cat([torch.full_like(p, 1e-2 if p is first else 1e-3).flatten() for p in model.parameters()]).detach()
+    v = greatest = torch.zeros(objective.parameters, dtype=torch.float64)
+    for scale in (5.0, 1.0, 0.1):  # the last second moments are smaller than the first
+        gradient = scale * objective.gradient(theta_of(objective, model))
+        for p, g in zip(model.parameters(), objective.views(gradient), strict=True):
+            p.grad = g.clone()
+        optimiser.step()
+        v = 0.95 * v + 0.05 * gradient.square()
+        greatest = torch.maximum(greatest, v)
+    expected = 1 / (((greatest if amsgrad else v) / (1 - 0.95**3)).sqrt() + eps)
+    torch.testing.assert_close(adam_scale(objective, optimiser, model), expected, rtol=1e-12, atol=0)
+    wrapped = nn.DataParallel(model)
+    torch.testing.assert_close(adam_scale(objective, optimiser, wrapped), expected, rtol=1e-12, atol=0)
+
+
+def test_a_scale_that_adam_does_not_have_is_refused():
+    model = made("batchnorm", 0)
+    objective = objective_of(model)
+    adam = torch.optim.Adam(model.parameters())
+    with pytest.raises(ValueError, match=r"^the optimiser has no state of '0.weight' yet: ask after a step"):
+        adam_scale(objective, adam, model)
+    with pytest.raises(TypeError, match=r"^optimizer must be torch.optim.Adam or AdamW.* got SGD$"):
+        adam_scale(objective, torch.optim.SGD(model.parameters(), lr=0.1), model)
+    with pytest.raises(TypeError, match=r"^model must be the module whose parameters the optimiser moves, got .*dict"):
+        adam_scale(objective, adam, model.state_dict())
+    with pytest.raises(ValueError, match=r"^the optimiser does not hold '0.weight' of the model given"):
+        adam_scale(objective, adam, copy.deepcopy(model))
+    part = torch.optim.Adam([p for name, p in model.named_parameters() if name != "3.bias"])
+    nn.functional.cross_entropy(model(torch.randn(4, 5).double()), torch.tensor([0, 1, 2, 0])).backward()
+    part.step()
+    with pytest.raises(ValueError, match=r"^the optimiser does not hold '3.bias' of the model given"):
+        adam_scale(objective, part, model)

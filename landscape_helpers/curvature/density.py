@@ -13,6 +13,7 @@ from .input_subspace import restrict
 from .krylov import KrylovSpace
 from .long_vectors import inner, norm
 from .operator import HessianAt
+from .scaled import root_of, scaled_product
 
 WIDTH = 0.01  # default broadening, as a share of the spectrum's range
 SETTLED = 1e-3  # residual, relative to its eigenvalue, at which a Ritz pair may be taken out
@@ -26,9 +27,9 @@ class SpectralDensity:
     :math:`\sum_j w_j\,\delta(t-\vartheta_j)`.
 
     Attributes:
-        nodes: (probes, K) Ritz values, loss per squared unit of theta. K is the number of steps, less where all probes
-            met an invariant space earlier; a restricted first layer adds one node at 0, and eigenvalues taken out
-            follow at the end.
+        nodes: (probes, K) Ritz values, loss per squared unit of theta, with a ``scale`` times its unit. K is the number
+            of steps, less where all probes met an invariant space earlier; a restricted first layer adds one node at 0,
+            and eigenvalues taken out follow at the end.
         weights: (probes, K) shares, at least 0, that sum to 1 for each probe. A probe that met an invariant space early
             repeats its last node with weight 0.
         parameters: P.
@@ -130,6 +131,7 @@ def spectral_density(
     deflate: int = 0,
     input_rank: int | str | None = None,
     progress: Callable[[int], object] | None = None,
+    scale: torch.Tensor | None = None,
 ) -> SpectralDensity:
     r"""The distribution of the Hessian's eigenvalues at theta by stochastic Lanczos quadrature.
 
@@ -149,6 +151,11 @@ def spectral_density(
     cheaper by up to the ratio of input width to r; the trace that is given up is computed, not guessed, and stands in
     :attr:`SpectralDensity.lost_trace`.
 
+    **A scale for every parameter.** With ``scale=d`` it is the density of :math:`D^{1/2}HD^{1/2}`,
+    :math:`D=\mathrm{diag}(d)`, and so are trace and moments: what that is good for says
+    :func:`~landscape_helpers.curvature.top_eigenpairs`. There are P eigenvalues still; a scale of 0 and 1, which takes
+    out a layer's block, has at least as many at 0 as it has zeros.
+
     Args:
         objective: the loss.
         theta: the point (P,).
@@ -161,14 +168,20 @@ def spectral_density(
             trace (of the first layer's where that of H is not known exactly), and the whole Hessian where half of
             the input's directions would not do or the model has no such layer.
         progress: called with the number of probes done.
+        scale: the diagonal d (P,) of D, at least 0 and not all 0; None, the default, is the Hessian itself.
 
     Raises:
-        ValueError: theta of the wrong length; probes, steps, deflate or input_rank out of range; an ``input_rank`` for
-            a model with no linear layer on the data or one with no more inputs than that, or whose samples see each
-            other.
+        TypeError: theta or a scale that is no tensor.
+        ValueError: theta or a scale of the wrong length; probes, steps, deflate or input_rank out of range; an
+            ``input_rank`` for a model with no linear layer on the data or one with no more inputs than that, or whose
+            samples see each other, or together with a scale; a scale with a negative, NaN or infinite number or of
+            zeros alone.
         OverflowedCurvature: a Hessian-vector product is not finite.
     """
     _check(objective, theta, probes, steps, deflate, input_rank)
+    root = root_of(objective, scale)
+    if root is not None and input_rank is not None:
+        raise ValueError(f"a scale is for the whole Hessian, got input_rank={input_rank!r} too: pass input_rank=None")
     P, reason = objective.parameters, ""
     rank, lost, lost_error = None, 0.0, 0.0
     if input_rank is not None:
@@ -185,7 +198,7 @@ def spectral_density(
     values, outliers = np.empty(0), None
     with HessianAt(objective, theta) as hessian:
         for number in range(probes):
-            space = _krylov(hessian, generator, steps, outliers)
+            space = _krylov(hessian, root, generator, steps, outliers)
             nodes, weights, residuals, coefficients = _quadrature(space)
             if number == 0 and deflate:
                 out = _converged(nodes, residuals, deflate)
@@ -201,7 +214,13 @@ def spectral_density(
     return SpectralDensity(nodes, weights, P, products, seed, values, rank, lost, lost_error, reason)
 
 
-def _krylov(hessian: HessianAt, generator: torch.Generator, steps: int, outliers: torch.Tensor | None) -> KrylovSpace:
+def _krylov(
+    hessian: HessianAt,
+    root: torch.Tensor | None,
+    generator: torch.Generator,
+    steps: int,
+    outliers: torch.Tensor | None,
+) -> KrylovSpace:
     """The Krylov space of a random vector, orthogonal to ``outliers`` (P, k) where there are any."""
     start = torch.randn(hessian.parameters, generator=generator, dtype=hessian.dtype).to(hessian.device)
 
@@ -210,7 +229,8 @@ def _krylov(hessian: HessianAt, generator: torch.Generator, steps: int, outliers
 
     start = rest(start)
     room = hessian.parameters - (0 if outliers is None else outliers.shape[1])
-    space = KrylovSpace(lambda v: rest(hessian.product(v)), start / norm(start), min(steps, max(room, 1)), 0)
+    product = scaled_product(hessian, root)
+    space = KrylovSpace(lambda v: rest(product(v)), start / norm(start), min(steps, max(room, 1)), 0)
     while not space.full:
         space.extend()
         if space.exhausted:

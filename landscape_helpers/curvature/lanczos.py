@@ -15,6 +15,7 @@ from .first_layer import FirstLayerSubspace
 from .krylov import FLOOR, OverflowedCurvature
 from .long_vectors import norm
 from .operator import HessianAt
+from .scaled import root_of, scaled_product
 from .subspace_pairs import LEAST_PAIRS, LEAST_TOLERANCE, full_products, subspace_pairs
 
 __all__ = ["FLOOR", "Eigenpairs", "OverflowedCurvature", "both_ends", "top_eigenpairs"]
@@ -26,8 +27,9 @@ class Eigenpairs:
 
     Attributes:
         values: (k,) eigenvalues, those asked for first: descending for "LA", ascending for "SA". Loss per squared
-            unit of theta.
-        vectors: (P, k) orthonormal eigenvectors, on the objective's device.
+            unit of theta, with a ``scale`` times its unit.
+        vectors: (P, k) orthonormal eigenvectors, on the objective's device; with a ``scale`` in the scaled coordinates
+            (:func:`top_eigenpairs`).
         residuals: (k,) norms :math:`\|H v_i - \lambda_i v_i\|` as exact arithmetic would have them; an eigenvalue lies
             within its residual of ``values``. The rounding of the products comes on top, and is all there is of a pair
             whose residual reads 1e-20: measured on small networks some 1e-6 of the largest eigenvalue in single
@@ -56,6 +58,7 @@ def top_eigenpairs(
     seed: int = 0,
     *,
     memory: int | None = None,
+    scale: torch.Tensor | None = None,
 ) -> Eigenpairs:
     r"""The k largest (or smallest) eigenvalues of the Hessian at theta, with eigenvectors.
 
@@ -68,6 +71,22 @@ def top_eigenpairs(
     Where the network begins with a wide linear layer, as an MLP on images does, most products are taken in the range of
     the data, at a fraction of the cost (:mod:`~landscape_helpers.curvature.subspace_pairs`). The pairs are as accurate,
     and ``residuals`` are upper bounds then.
+
+    **A scale for every parameter.** With ``scale=d`` all of this is about :math:`D^{1/2}HD^{1/2}`,
+    :math:`D=\mathrm{diag}(d)`, the Hessian in the coordinates :math:`\varphi=D^{-1/2}\theta`, always by full products.
+    ``values``, ``residuals`` and ``tol`` are those of this matrix, and ``start`` and ``vectors`` stand in the scaled
+    coordinates. The direction in parameter space that belongs to a vector v is :math:`D^{1/2}v`, that is
+    ``d.sqrt() * v``: along it, divided by its norm, the loss bends by :math:`\lambda/\|D^{1/2}v\|^2`. For instance
+
+    - Adam's :math:`D=1/(\sqrt{\hat v}+\epsilon)` (:func:`~landscape_helpers.weights.adam_scale`): the preconditioned
+      sharpness, which training drives to :math:`(2+2\beta_1)/((1-\beta_1)\eta)`, :math:`38/\eta` for
+      :math:`\beta_1=0.9` (Cohen et al. 2022, *Adaptive Gradient Methods at the Edge of Stability*); without momentum
+      the threshold is :math:`2/\eta`;
+    - 0 and 1: a layer's block of the Hessian, ``d = torch.zeros_like(theta); d[layer.slices[0]] = 1`` with a layer of
+      ``objective.layers``. The eigenvalues that belong to the rest are 0, which count as others do: among the smallest
+      of a block without negative curvature stand zeros;
+    - :math:`D=\mathrm{diag}(\theta^2)`: the curvature under relative perturbations, that of adaptive sharpness (Kwon et
+      al. 2021, *ASAM*), the same for two ReLU networks that differ by the scales of their weights alone.
 
     Args:
         objective: what to differentiate.
@@ -86,16 +105,18 @@ def top_eigenpairs(
             ``converged=False``. 300 is our choice.
         seed: of the random start.
         memory: see :class:`HessianAt`.
+        scale: the diagonal d (P,) of D, at least 0 and not all 0; None, the default, is the Hessian itself.
 
     Raises:
+        TypeError: theta, a start or a scale that is no tensor.
         ValueError: k outside 1..P, an unknown ``which``, a ``tol`` that is not above 0, too small a budget for k pairs,
-            theta or a start of the wrong length, a start of zero norm or not finite, an operation without a second
-            derivative (:class:`HessianAt`).
+            theta, a start or a scale of the wrong length, a start of zero norm or not finite, a scale with a negative,
+            NaN or infinite number or of zeros alone, an operation without a second derivative (:class:`HessianAt`).
         OverflowedCurvature: a Hessian-vector product is not finite.
     """
     if which not in ("LA", "SA"):
         raise ValueError(f"which must be 'LA' (largest algebraic) or 'SA' (smallest), got {which!r}")
-    return _pairs_at(objective, theta, k, [which], tol, start, max_products, seed, memory)[0]
+    return _pairs_at(objective, theta, k, [which], tol, start, max_products, seed, memory, scale)[0]
 
 
 def both_ends(
@@ -108,17 +129,19 @@ def both_ends(
     seed: int = 0,
     *,
     memory: int | None = None,
+    scale: torch.Tensor | None = None,
 ) -> tuple[Eigenpairs, Eigenpairs]:
     """The k largest and the k smallest eigenvalues with eigenvectors, from one Krylov space.
 
-    Lanczos approaches both ends at once, so the second costs only what the slower end needs more. Arguments, errors and
-    the way by the range of the data as in :func:`top_eigenpairs`; the two share their products, which are counted in
-    both, and their vectors are orthogonal to each other as well. ``max_products`` is for both, hence twice that of one.
+    Lanczos approaches both ends at once, so the second costs only what the slower end needs more. Arguments (``scale``
+    too), errors and the way by the range of the data as in :func:`top_eigenpairs`; the two share their products, which
+    are counted in both, and their vectors are orthogonal to each other as well. ``max_products`` is for both, hence
+    twice that of one.
 
     Returns:
         (largest, smallest). With 2 k > P the two overlap.
     """
-    top, bottom = _pairs_at(objective, theta, k, ["LA", "SA"], tol, start, max_products, seed, memory)
+    top, bottom = _pairs_at(objective, theta, k, ["LA", "SA"], tol, start, max_products, seed, memory, scale)
     return top, bottom
 
 
@@ -132,11 +155,14 @@ def _pairs_at(
     max_products: int,
     seed: int,
     memory: int | None,
+    scale: torch.Tensor | None,
 ) -> list[Eigenpairs]:
     _check_k(objective, k)
     _check_effort(objective, k, tol, max_products)
     first = _first_vector(objective, start, seed)
-    in_range = start is None and k >= LEAST_PAIRS and tol >= LEAST_TOLERANCE
+    root = root_of(objective, scale)
+    # A scale mixes what the range of the data keeps apart.
+    in_range = start is None and root is None and k >= LEAST_PAIRS and tol >= LEAST_TOLERANCE
     with HessianAt(objective, theta, memory=memory) as hessian:
         if in_range and full_products(k, len(which)) <= max_products:
             subspace = FirstLayerSubspace.of(hessian.way(), seed)
@@ -145,7 +171,7 @@ def _pairs_at(
                 if cheap is not None and cheap.converged:
                     hessian.count(cheap.products)
                     return [_eigenpairs(end, cheap.products, cheap.cheap_products) for end in cheap.ends]
-        found = extremes(hessian.product, first, which, k, tol, max_products, seed)
+        found = extremes(scaled_product(hessian, root), first, which, k, tol, max_products, seed)
         return [_eigenpairs(end, found.products) for end in found.ends]
 
 

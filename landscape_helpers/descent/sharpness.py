@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -25,25 +25,53 @@ class Sharpness:
     eigenvalue lies within that distance) and the Hessian ``products`` spent. Where second derivatives overflow the
     sharpness is NaN.
 
+    With a ``scale`` it is :math:`\lambda_{\max}` of :math:`D^{1/2}HD^{1/2}`
+    (:func:`~landscape_helpers.curvature.top_eigenpairs`). Adam stands at the edge of stability where that of its own
+    :math:`D=1/(\sqrt{\hat v}+\epsilon)` is :math:`(2+2\beta_1)/((1-\beta_1)\eta)`, :math:`38/\eta` for
+    :math:`\beta_1=0.9` (Cohen et al. 2022, *Adaptive Gradient Methods at the Edge of Stability*). In a
+    :class:`~landscape_helpers.watch.Watch`, where the optimiser is at hand and has no D before its first step::
+
+        def adam(theta):
+            return adam_scale(objective, optimiser, model) if optimiser.state else None
+
+        watch = Watch(objective, [Sharpness(every=10, scale=adam)])
+
     Args:
         every: steps between two measurements, 10 by our choice.
         tol: relative residual at which the eigen-solver stops. An eigenvalue lies within it, but while one overtakes
             another that need not be the largest, for each stop starts from the last stop's eigenvector: a small network
             under AdamW was up to 18 % too low at 0.1, 4 % at 0.03 and 0.1 % at the default, which takes some four
             products a stop where 0.1 takes two.
+        scale: a function that is called with theta (P,) at each measurement and gives the diagonal (P,) of D there, or
+            None where there is none yet: the sharpness is NaN then. By default there is no D. A checkpoint knows
+            whether there is a function, not which.
 
     Raises:
-        ValueError: ``every`` below 1; at the first measurement, a ``tol`` not above 0.
+        TypeError: a scale that is no function.
+        ValueError: ``every`` below 1; at the first measurement, a ``tol`` not above 0; at any, a scale that
+            :func:`~landscape_helpers.curvature.top_eigenpairs` refuses.
     """
 
     history = 0
 
-    def __init__(self, every: int = 10, tol: float = 0.01) -> None:
+    def __init__(
+        self,
+        every: int = 10,
+        tol: float = 0.01,
+        *,
+        scale: Callable[[torch.Tensor], torch.Tensor | None] | None = None,
+    ) -> None:
         if every < 1:
             raise ValueError(f"every must be at least 1 step, got {every}")
+        if scale is not None and not callable(scale):
+            raise TypeError(
+                f"scale must be a function of theta, for it may change along the way, got {type(scale).__name__}: for "
+                "a fixed tensor d give scale=lambda theta: d"
+            )
         self.every = every
         self.tol = tol
-        self.settings = (every, tol)
+        self.scale = scale
+        self.settings: tuple[object, ...] = (every, tol) if scale is None else (every, tol, "scaled")
 
     def begin(self, objective: Objective) -> None:
         self._objective = objective
@@ -53,8 +81,12 @@ class Sharpness:
     def observe(self, step: Step) -> None:
         if step.index % self.every:
             return
+        scale = None if self.scale is None else self.scale(step.theta)
+        if self.scale is not None and scale is None:
+            self._rows.append((step.index, np.nan, np.nan, 0))
+            return
         try:
-            pair = top_eigenpairs(self._objective, step.theta, 1, "LA", self.tol, self._start)
+            pair = top_eigenpairs(self._objective, step.theta, 1, "LA", self.tol, self._start, scale=scale)
         except OverflowedCurvature:
             # A diverging run overflows its second derivatives a step or two before its loss.
             self._rows.append((step.index, np.nan, np.nan, 0))
@@ -65,10 +97,12 @@ class Sharpness:
     def result(self) -> xarray.Dataset:
         rows = np.array(self._rows, dtype=np.float64).reshape(-1, 4)
         curvature = {"units": "nat / parameter^2", "long_name": "largest Hessian eigenvalue"}
+        if self.scale is not None:
+            curvature = {"units": "scale nat / parameter^2", "long_name": "largest eigenvalue of D^1/2 H D^1/2"}
         return xarray.Dataset(
             {
                 "sharpness": ("stop", rows[:, 1], curvature),
-                "sharpness_residual": ("stop", rows[:, 2], {"units": "nat / parameter^2"}),
+                "sharpness_residual": ("stop", rows[:, 2], {"units": curvature["units"]}),
                 "products": ("stop", rows[:, 3].astype(np.int64), {"units": "1"}),
             },
             coords={"stop": rows[:, 0].astype(np.int64)},
