@@ -58,6 +58,12 @@ class SpectralDensity:
         """The smallest Ritz value: from above, close to the smallest eigenvalue."""
         return float(self.nodes[self.weights > 0].min())
 
+    def __repr__(self) -> str:
+        return (
+            f"SpectralDensity(P={self.parameters}, probes={len(self.nodes)}, from {self.smallest:.4g} to "
+            f"{self.largest:.4g}, trace {self.trace:.4g} +- {self.trace_error:.1g}, products={self.products})"
+        )
+
     @property
     def largest(self) -> float:
         """The largest Ritz value: from below, close to the largest eigenvalue."""

@@ -20,6 +20,8 @@ from .subspace_pairs import LEAST_PAIRS, LEAST_TOLERANCE, full_products, subspac
 
 __all__ = ["FLOOR", "Eigenpairs", "OverflowedCurvature", "both_ends", "top_eigenpairs"]
 
+SHOWN = 5  # eigenvalues that are printed
+
 
 @dataclass(frozen=True)
 class Eigenpairs:
@@ -45,6 +47,14 @@ class Eigenpairs:
     products: int
     converged: bool
     cheap_products: int = 0
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{value:.4g}" for value in self.values[:SHOWN]) + ", ..." * (len(self.values) > SHOWN)
+        share = float((self.residuals / np.maximum(np.abs(self.values), np.finfo(np.float64).tiny)).max())
+        return (
+            f"Eigenpairs(k={len(self.values)}, P={len(self.vectors)}, values=[{shown}], largest relative residual "
+            f"{share:.1e}, products={self.products}, converged={self.converged})"
+        )
 
 
 def top_eigenpairs(
