@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import prune
 
 from landscape_helpers.curvature import HessianAt, top_eigenpairs
 from landscape_helpers.descent import sgd
@@ -541,3 +542,19 @@ def test_a_model_that_cannot_be_copied_names_the_attribute():
         Objective(model, X, Y)
     del model[0].hidden
     assert Objective(model, X, Y).n == N
+
+
+def test_what_to_do_about_lazy_and_pruned_layers_is_said_and_helps():
+    lazy = nn.Sequential(nn.LazyBatchNorm1d(), net())
+    with pytest.raises(ValueError, match=r"run the model once \(a lazy layer\)"):
+        Objective(lazy, X, Y)
+    lazy(X)
+    assert Objective(lazy, X, Y).n == N
+
+    pruned = nn.Sequential(nn.Linear(X.shape[1], 3))
+    prune.l1_unstructured(pruned[0], "weight", 0.5)
+    pruned(X)
+    with pytest.raises(ValueError, match=r"0\.weight, .* call torch\.nn\.utils\.prune\.remove"):
+        Objective(pruned, X, Y)
+    prune.remove(pruned[0], "weight")
+    assert Objective(pruned, X, Y).n == N

@@ -44,7 +44,10 @@ def check_arguments(
     if isinstance(loss, str) and loss not in LOSSES:
         raise ValueError(f"unknown loss {loss!r}: expected one of {sorted(LOSSES)} or a callable")
     if batchnorm not in BATCHNORM_POLICIES:
-        raise ValueError(f"unknown batchnorm policy {batchnorm!r}: expected one of {list(BATCHNORM_POLICIES)}")
+        raise ValueError(
+            f"unknown batchnorm policy {batchnorm!r}: expected one of {list(BATCHNORM_POLICIES)}; 're-estimated' and "
+            "'interpolated' are policies of a slice"
+        )
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1 or None for the whole set, got {batch_size}")
     if batchnorm == "whole" and batch_size is not None and batch_size < len(x):

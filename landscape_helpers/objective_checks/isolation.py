@@ -32,8 +32,9 @@ def copy_of(model: nn.Module) -> nn.Module:
                 where = f"{path}.{name}" if path else name
                 raise ValueError(
                     f"{type(model).__name__} cannot be copied because of its attribute {where}, {described(value)}: "
-                    "delete it first (a cached activation) or use torch.nn.utils.parametrizations (for the weight of "
-                    "torch.nn.utils.weight_norm or spectral_norm)"
+                    "delete it first (a cached activation), run the model once (a lazy layer), call "
+                    "torch.nn.utils.prune.remove (a pruned weight), or use torch.nn.utils.parametrizations (for the "
+                    "weight of torch.nn.utils.weight_norm or spectral_norm)"
                 ) from error
         raise
 

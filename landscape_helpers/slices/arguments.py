@@ -37,7 +37,10 @@ def check_values(at: Values, name: str) -> np.ndarray:
 
 def check_policy(policy: str | None, directions: int) -> None:
     if policy is not None and policy not in POLICIES:
-        raise ValueError(f"unknown batchnorm policy {policy!r}: expected one of {list(POLICIES)} or None")
+        raise ValueError(
+            f"unknown batchnorm policy {policy!r}: expected one of {list(POLICIES)} or None; 'batch' "
+            "and 'whole' are policies of an Objective"
+        )
     if policy == "interpolated" and directions > 1:
         raise ValueError(
             "batchnorm='interpolated' is linear between the statistics at lambda=0 and lambda=1 and needs a line: "
