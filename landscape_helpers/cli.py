@@ -179,10 +179,11 @@ def _way_out(job: Any, error: Exception) -> str:
 
 def _announcement(jobs: Sequence[Any]) -> str:
     costs = [job.spec.pflop for job in jobs]
-    known = sum(c for c in costs if c is not None)
-    more = "" if None not in costs else " and more of unknown cost"
+    counted = [c for c in costs if c is not None]
+    known = sum(counted)
+    cost = f"{known:.3g} PFLOP" + " and more of unknown cost" * (None in costs) if counted else "of unknown cost"
     gpu_hours = f", about {known / 108:.2g} GPU-hours at 30 TFLOP/s" if known >= 1 else ""
-    return f"to compute: {len(jobs)} result{'s' * (len(jobs) != 1)}, {known:.3g} PFLOP{more}{gpu_hours}"
+    return f"to compute: {len(jobs)} result{'s' * (len(jobs) != 1)}, {cost}{gpu_hours}"
 
 
 def _prepare_torch(device: str, threads: int | None) -> None:

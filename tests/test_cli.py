@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -480,3 +481,17 @@ def test_results_that_are_missing_name_the_command(tmp_path: Path) -> None:
         runner.results("GO-F02", "laptop", store=shelf)
     with pytest.raises(FileNotFoundError, match="no stored results of GO-F02 at any scale"):
         runner.results("GO-F02", store=shelf)
+
+
+@pytest.mark.parametrize(
+    ("costs", "said"),
+    [
+        ([0.5, 0.25], "2 results, 0.75 PFLOP"),
+        ([0.5, None], "2 results, 0.5 PFLOP and more of unknown cost"),
+        ([None], "1 result, of unknown cost"),
+        ([216.0], "1 result, 216 PFLOP, about 2 GPU-hours at 30 TFLOP/s"),
+    ],
+)
+def test_what_is_announced_before_a_run(costs: list[float | None], said: str) -> None:
+    jobs = [SimpleNamespace(spec=SimpleNamespace(pflop=cost)) for cost in costs]
+    assert cli._announcement(jobs) == f"to compute: {said}"

@@ -545,13 +545,13 @@ def test_a_model_that_cannot_be_copied_names_the_attribute():
 
 
 def test_what_to_do_about_lazy_and_pruned_layers_is_said_and_helps():
-    lazy = nn.Sequential(nn.LazyBatchNorm1d(), net())
+    lazy = nn.Sequential(nn.LazyBatchNorm1d(dtype=X.dtype), net())
     with pytest.raises(ValueError, match=r"run the model once \(a lazy layer\)"):
         Objective(lazy, X, Y)
     lazy(X)
     assert Objective(lazy, X, Y).n == N
 
-    pruned = nn.Sequential(nn.Linear(X.shape[1], 3))
+    pruned = nn.Sequential(nn.Linear(X.shape[1], 3, dtype=X.dtype))
     prune.l1_unstructured(pruned[0], "weight", 0.5)
     pruned(X)
     with pytest.raises(ValueError, match=r"0\.weight, .* call torch\.nn\.utils\.prune\.remove"):
